@@ -1,0 +1,125 @@
+/**
+ * The contract between the router and one upstream wire protocol.
+ *
+ * An adapter is data and two pure functions: `submit` says which HTTP call starts a job, `read` says what a reply means.
+ * It never touches the network, the clock, money or the database; `transport.ts` does the calling. Three kinds of
+ * upstream fit: answer at once (`done`), submit and poll (`pending` … `done`), and, later, event streams.
+ */
+
+/** One upstream call's share of a generation, in the vendor's own words (see the route's `fields` in `models/`). */
+export interface ProviderJob {
+  /** The upstream's name of the model, e.g. `dall-e-3` or `black-forest-labs/flux-pro`. */
+  model: string;
+  /** Parameters already mapped to the vendor's field names and values, prompt included. */
+  parameters: Readonly<Record<string, unknown>>;
+  /** Pictures asked of this one call; never above the route's `max_images_per_call`. */
+  count: number;
+}
+
+export interface HttpCall {
+  method: "GET" | "POST" | "PUT" | "DELETE";
+  /** A path below the provider's base URL (`/images/generations`) or an absolute URL on the same origin. */
+  url: string;
+  headers?: Record<string, string>;
+  body?: { kind: "json"; value: unknown } | { kind: "multipart"; fields: Record<string, string> };
+}
+
+/**
+ * Picture bytes that came inside a reply. They have been streamed away already: the JSON an adapter reads carries
+ * this handle where the base64 string stood.
+ */
+export class InlineImage {
+  readonly index: number;
+  constructor(index: number) {
+    this.index = index;
+  }
+}
+
+export type ReplyBody =
+  /** A complete JSON document; strings under the adapter's `inlineImageFields` are `InlineImage` handles. */
+  | { kind: "json"; value: unknown }
+  /** A picture as the body itself (`content-type: image/*`). */
+  | { kind: "image"; image: InlineImage }
+  /** Anything else, complete: an HTML error page, broken JSON, nothing at all. At most `maxTextChars` characters. */
+  | { kind: "text"; text: string };
+
+export interface Reply {
+  /** Which call this answers: the first one, or a later look at a pending job. */
+  purpose: "submit" | "poll";
+  status: number;
+  /** Header names in lower case. */
+  headers: Readonly<Record<string, string>>;
+  body: ReplyBody;
+}
+
+/** A delivered picture: in the reply itself, or to be fetched (without credentials) from a link in the reply. */
+export interface DeliveredImage {
+  source: InlineImage | { url: string };
+  /** The prompt really used, only where the upstream says so. */
+  revisedPrompt?: string;
+}
+
+/**
+ * What went wrong, in the router's classes (upstream-apis.md §10). The class decides the client's error code;
+ * see `generation/failures.ts`. `message` is the vendor's wording and is shown only where the class allows it.
+ */
+export type FailureClass =
+  /** The provider does not accept our credential. */
+  | "auth"
+  /** The provider rejects a parameter that the catalogue let through. */
+  | "invalid_request"
+  /** Content refused, input or output. */
+  | "refused"
+  | "rate_limited"
+  /** Out of money or over a spending cap at the provider: the operator must act. */
+  | "quota"
+  /** The provider does not serve this model (any more). */
+  | "model_unavailable"
+  /** A complete answer that says the provider failed. */
+  | "upstream_error"
+  /** A complete answer that cannot be understood: unknown status, wrong shape, not a picture. */
+  | "contract_changed"
+  /** Never sent: refused connection, name not resolved, TLS. Transport only. */
+  | "unreachable"
+  /** Cut or truncated after sending: a billable result may exist. Transport only. */
+  | "outcome_unknown"
+  /** The attempt's whole life is over. Transport only. */
+  | "timeout";
+
+export interface Failure {
+  class: FailureClass;
+  /** Vendor's wording, or ours where the vendor says nothing. No secrets, no picture bytes. */
+  message: string;
+  /** For `invalid_request`: the vendor's field, if named. */
+  param?: string;
+  /** For `refused`: the vendor's categories, if named. */
+  categories?: string[];
+  /** For `rate_limited` (and 503): how long the vendor asks to wait. */
+  retryAfterMs?: number;
+}
+
+/** Token counts as OpenAI reports them; passed on as they are. */
+export type Usage = Record<string, unknown>;
+
+export type Step =
+  | { kind: "done"; images: DeliveredImage[]; usage?: Usage; upstreamId?: string; /** Echoed `WxH`. */ size?: string }
+  /** The job runs upstream. `upstreamId` and `poll` are on disk before the waiting begins. */
+  | { kind: "pending"; upstreamId: string; poll: HttpCall; cancel?: HttpCall; afterMs: number }
+  | { kind: "failed"; failure: Failure; upstreamId?: string };
+
+export interface Adapter {
+  /** `openai`, `stability`, `replicate`, `sandbox`: the provider's name in the API, in headers and in model files. */
+  id: string;
+  /** The vendor's name as people write it. */
+  name: string;
+  /** Environment variables and their defaults; null for a provider that needs nothing (the sandbox). */
+  settings: { keyVariable: string; baseUrlVariable: string; defaultBaseUrl: string } | null;
+  /** Headers that carry the credential. The transport adds them to calls to the provider's own origin only. */
+  authorize(credential: string): Record<string, string>;
+  /** JSON keys whose string values are base64 pictures, e.g. `b64_json`. */
+  inlineImageFields: readonly string[];
+  submit(job: ProviderJob, context: { baseUrl: string }): HttpCall;
+  read(reply: Reply, job: ProviderJob, context: { baseUrl: string }): Step;
+  /** Answers calls in this process instead of the network; only the sandbox has one. */
+  local?: (request: Request) => Promise<Response>;
+}
