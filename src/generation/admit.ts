@@ -1,0 +1,98 @@
+/** Admission: one transaction that makes a generation durable. After it, the job runs to an end whatever happens. */
+import type { Insertable } from "kysely";
+import type { Key } from "../accounts/keys.ts";
+import type { AttemptsTable } from "../database.ts";
+import { newId } from "../ids.ts";
+import type { ProviderJob } from "../providers/provider.ts";
+import type { PendingJob, Upstream } from "../providers/transport.ts";
+import type { Context } from "./context.ts";
+import { leaseMs } from "./lease.ts";
+import type { Plan } from "./plan.ts";
+import { credentialLabel, upstreamOf } from "./providers.ts";
+import { withoutPrompts } from "./prompts.ts";
+
+/** Who asked, beside the key. */
+export interface Attribution {
+  requestId: string;
+  referer: string | null;
+  title: string | null;
+}
+
+/** An admitted generation: what running and settling need. */
+export interface AdmittedJob {
+  id: string;
+  attempts: AdmittedAttempt[];
+}
+
+export interface AdmittedAttempt {
+  sequence: number;
+  offset: number;
+  upstream: Upstream;
+  job: ProviderJob;
+  /** When the attempt's life began, Unix milliseconds. */
+  startedAt: number;
+  /** Set when the upstream job exists already: it is picked up again instead of submitted. */
+  resume?: PendingJob;
+}
+
+/**
+ * Writes the generation and its attempts. This is where holds, limits and idempotency claims belong (the ledger's
+ * issue): everything that must be decided before money is spent, in this one transaction.
+ */
+export async function admit(context: Context, key: Key, plan: Plan, attribution: Attribution): Promise<AdmittedJob> {
+  const { clock, random, config, database } = context;
+  const id = newId("gen", clock, random);
+  const now = clock.now();
+  const { checked, provider, quote } = plan;
+  // One credential for the whole generation, chosen evenly from the pool.
+  const credential = provider.credentials[(random.bytes(1)[0] ?? 0) % provider.credentials.length] ?? "";
+  const upstream = upstreamOf(provider, credential);
+  const keep = config.keepPrompts !== "never";
+  const attempts = plan.calls.map(({ offset, job }, sequence): AdmittedAttempt => ({ sequence, offset, upstream, job, startedAt: now }));
+
+  await database.transaction().execute(async (transaction) => {
+    await transaction
+      .insertInto("generations")
+      .values({
+        id,
+        key_hash: key.hash,
+        request_id: attribution.requestId,
+        status: "running",
+        model: checked.model.id,
+        provider: provider.adapter.id,
+        requested: JSON.stringify(keep ? checked.requested : withoutPrompts(checked.requested)),
+        has_prompt: keep ? 1 : 0,
+        images_requested: checked.n,
+        created_at: now,
+        quote_nanos: quote.totalNanos,
+        cost_nanos: 0n,
+        price_rule: quote.rule,
+        owner: context.instance,
+        lease_until: now + leaseMs,
+        user: checked.user ?? null,
+        referer: attribution.referer,
+        title: attribution.title,
+      })
+      .execute();
+    await transaction
+      .insertInto("attempts")
+      .values(
+        attempts.map(
+          ({ sequence, offset, job }): Insertable<AttemptsTable> => ({
+            generation_id: id,
+            sequence,
+            provider: provider.adapter.id,
+            model: job.model,
+            image_offset: offset,
+            image_count: job.count,
+            status: "running",
+            sent: JSON.stringify(keep ? job.parameters : withoutPrompts(job.parameters)),
+            credential: credentialLabel(credential),
+            started_at: now,
+          }),
+        ),
+      )
+      .execute();
+  });
+  return { id, attempts };
+}

@@ -1,0 +1,25 @@
+/**
+ * Ownership of running jobs: a lease in the database, renewed while the program lives. A job whose lease has run out
+ * belongs to whoever claims it first. Settling checks the owner, so that a program that slept too long changes nothing.
+ */
+import type { Context } from "./context.ts";
+
+/** Short enough that a restarted program takes over within ten seconds, long enough to sit out a slow moment. */
+export const leaseMs = 7_000;
+const renewMs = 2_000;
+
+/** Renews the leases of everything that runs here, until the signal aborts. */
+export async function keepLeases(context: Context, signal: AbortSignal): Promise<void> {
+  for (;;) {
+    await context.clock.sleep(renewMs, signal);
+    if (signal.aborted) return;
+    if (context.jobs.size === 0) continue;
+    await context.database
+      .updateTable("generations")
+      .set({ lease_until: context.clock.now() + leaseMs })
+      .where("id", "in", context.jobs.ids())
+      .where("owner", "=", context.instance)
+      .execute()
+      .catch((error: unknown) => context.logger.warn({ err: error }, "could not renew leases"));
+  }
+}

@@ -1,0 +1,62 @@
+/** Runs an admitted generation's upstream calls side by side and brings their pictures into the store. */
+import { takeImage } from "../images/intake.ts";
+import { newId } from "../ids.ts";
+import { type AttemptOutcome, type PendingJob, runAttempt } from "../providers/transport.ts";
+import type { AdmittedAttempt, AdmittedJob } from "./admit.ts";
+import type { Context } from "./context.ts";
+
+/** A job that is picked up again gets at least this long, so that a finished picture is never left behind. */
+const minResumeMs = 30_000;
+
+/** `broken`: a fault of ours, already in the log. */
+export interface FinishedAttempt {
+  attempt: AdmittedAttempt;
+  outcome: AttemptOutcome | { kind: "broken" };
+  finishedAt: number;
+}
+
+/** @returns one outcome per attempt, in the order of their pictures */
+export async function run(context: Context, job: AdmittedJob): Promise<FinishedAttempt[]> {
+  const ended = await Promise.allSettled(job.attempts.map((attempt) => runOne(context, job.id, attempt)));
+  return ended.map((result, position): FinishedAttempt => {
+    if (result.status === "fulfilled") return result.value;
+    // Our own fault (a full disk, a database that does not answer): truthful towards the client, loud in the log.
+    context.logger.error({ generation: job.id, err: result.reason }, "attempt failed inside the router");
+    const attempt = job.attempts[position] as AdmittedAttempt;
+    return { attempt, outcome: { kind: "broken" }, finishedAt: context.clock.now() };
+  });
+}
+
+async function runOne(context: Context, generationId: string, attempt: AdmittedAttempt): Promise<FinishedAttempt> {
+  const { config, clock } = context;
+  const { upstream, job, resume } = attempt;
+  const timeoutMs =
+    resume === undefined
+      ? config.upstreamTimeoutMs
+      : Math.max(minResumeMs, attempt.startedAt + config.upstreamTimeoutMs - clock.now());
+  const outcome = await runAttempt(
+    upstream,
+    job,
+    {
+      newImage: () => takeImage(context.images, newId("img", clock, context.random), config.maxImageBytes),
+      onPending: (pending) => persistPending(context, generationId, attempt.sequence, pending),
+    },
+    context.transport,
+    { timeoutMs, ...(resume === undefined ? {} : { resume }) },
+  );
+  return { attempt, outcome, finishedAt: clock.now() };
+}
+
+/** The upstream's id is on disk before the waiting begins: after a crash the job is resumed, never made twice. */
+async function persistPending(context: Context, generationId: string, sequence: number, pending: PendingJob): Promise<void> {
+  await context.database
+    .updateTable("attempts")
+    .set({
+      upstream_id: pending.upstreamId,
+      poll_call: JSON.stringify(pending.poll),
+      cancel_call: pending.cancel === undefined ? null : JSON.stringify(pending.cancel),
+    })
+    .where("generation_id", "=", generationId)
+    .where("sequence", "=", sequence)
+    .execute();
+}

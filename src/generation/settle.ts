@@ -1,0 +1,183 @@
+/** The end of a generation: one transaction with its images, its charge and its outcome. */
+import type { Insertable } from "kysely";
+import type { CheckedRequest } from "../catalogue/index.ts";
+import type { DatabaseTransaction, ImagesTable } from "../database.ts";
+import { PublicError } from "../errors.ts";
+import { linkLifeSeconds } from "../images/links.ts";
+import type { Nanos } from "../money.ts";
+import type { AdmittedJob } from "./admit.ts";
+import type { Context } from "./context.ts";
+import { explainFailure } from "./failures.ts";
+import type { FinishedGeneration, FinishedImage } from "./finished.ts";
+import type { Plan } from "./plan.ts";
+import type { FinishedAttempt } from "./run.ts";
+
+/** A vendor chooses the pixels of a ratio from a short list; a shape further off than this was not what was asked. */
+const ratioTolerance = 0.1;
+
+/**
+ * Decides and records how a generation ended: delivered pictures are charged, everything else costs nothing.
+ * @throws when the job belongs to another program by now (nothing has changed then), or the database does not answer
+ */
+export async function settle(
+  context: Context,
+  job: AdmittedJob,
+  plan: Plan,
+  outcomes: FinishedAttempt[],
+): Promise<FinishedGeneration> {
+  const images = outcomes.flatMap(({ outcome }): FinishedImage[] => (outcome.kind === "done" ? outcome.images : []));
+  const finished = conclude(context, job.id, plan, outcomes, images);
+  await context.database.transaction().execute(async (transaction) => {
+    const settled = await transaction
+      .updateTable("generations")
+      .set({
+        status: finished.error === null ? "succeeded" : "failed",
+        finished_at: finished.finishedAt,
+        cost_nanos: finished.cost,
+        error: finished.error === null ? null : JSON.stringify(errorRecord(finished.error)),
+        warnings: finished.warnings.length === 0 ? null : JSON.stringify(finished.warnings),
+        usage: finished.usage === undefined ? null : JSON.stringify(finished.usage),
+      })
+      .where("id", "=", job.id)
+      .where("owner", "=", context.instance)
+      .where("status", "=", "running")
+      .executeTakeFirst();
+    if (settled.numUpdatedRows === 0n) throw new Error("the generation belongs to another program by now");
+    for (const attempt of outcomes) await recordAttempt(transaction, job.id, attempt);
+    if (images.length > 0) await transaction.insertInto("images").values(imageRows(context, finished)).execute();
+  });
+  logFailures(context, job, plan, outcomes);
+  return finished;
+}
+
+/** Ends a job as failed for a reason that lies before its attempts, e.g. a provider that is not configured any more. */
+export async function settleAsFailed(context: Context, id: string, error: PublicError): Promise<void> {
+  const finished_at = context.clock.now();
+  await context.database.transaction().execute(async (transaction) => {
+    await transaction
+      .updateTable("generations")
+      .set({ status: "failed", finished_at, error: JSON.stringify(errorRecord(error)) })
+      .where("id", "=", id)
+      .where("owner", "=", context.instance)
+      .where("status", "=", "running")
+      .execute();
+    await transaction
+      .updateTable("attempts")
+      .set({ status: "failed", finished_at })
+      .where("generation_id", "=", id)
+      .where("status", "=", "running")
+      .execute();
+  });
+}
+
+function conclude(
+  context: Context,
+  id: string,
+  plan: Plan,
+  outcomes: FinishedAttempt[],
+  images: FinishedImage[],
+): FinishedGeneration {
+  const { checked, provider } = plan;
+  const done = outcomes.flatMap(({ outcome }) => (outcome.kind === "done" ? [outcome] : []));
+  const only = outcomes.length === 1 ? done[0] : undefined;
+  const mismatch = images.some((image) => !hasAskedShape(image, checked));
+  const first = images[0];
+  const warnings: string[] = [];
+  if (first !== undefined) {
+    if (images.length < checked.n) warnings.push("short_delivery");
+    if (mismatch) warnings.push("size_mismatch");
+    if (checked.format !== null && images.some((image) => image.contentType !== `image/${checked.format}`)) {
+      warnings.push("format_mismatch");
+    }
+  }
+  return {
+    id,
+    model: checked.model.id,
+    provider: provider.adapter.id,
+    finishedAt: context.clock.now(),
+    cost: images.length === 0 ? (0n as Nanos) : plan.price(images),
+    images,
+    error: first === undefined ? whyNothing(outcomes, plan) : null,
+    warnings,
+    usage: only?.usage,
+    size: mismatch && first !== undefined ? `${first.width}x${first.height}` : only?.size,
+  };
+}
+
+function hasAskedShape(image: { width: number; height: number }, { size, aspectRatio }: CheckedRequest): boolean {
+  if (size !== null) return image.width === size.width && image.height === size.height;
+  if (aspectRatio === null) return true;
+  const asked = aspectRatio.width / aspectRatio.height;
+  return Math.abs(image.width / image.height - asked) <= asked * ratioTolerance;
+}
+
+/** Nothing was delivered: the first call's failure speaks for all. */
+function whyNothing(outcomes: FinishedAttempt[], plan: Plan): PublicError {
+  const provider = plan.provider.adapter.id;
+  for (const { outcome } of outcomes) {
+    if (outcome.kind === "failed") return explainFailure(outcome.failure, plan.checked.model, provider);
+    if (outcome.kind === "broken") {
+      return new PublicError("internal_error", "The router failed while it handled this request. Nothing was charged.");
+    }
+  }
+  return new PublicError("upstream_error", `The provider '${provider}' answered without an image. Nothing was charged.`);
+}
+
+/** A public error as it is kept with its generation. */
+export function errorRecord(error: PublicError) {
+  return { code: error.code, message: error.message, param: error.param, retry_after_ms: error.retryAfterMs };
+}
+
+async function recordAttempt(transaction: DatabaseTransaction, generationId: string, finished: FinishedAttempt): Promise<void> {
+  const { attempt, outcome, finishedAt } = finished;
+  const failure = outcome.kind === "failed" ? { class: outcome.failure.class, message: outcome.failure.message } : null;
+  await transaction
+    .updateTable("attempts")
+    .set({
+      status: outcome.kind === "done" ? "succeeded" : "failed",
+      finished_at: finishedAt,
+      ...(outcome.kind !== "broken" && outcome.upstreamId !== undefined ? { upstream_id: outcome.upstreamId } : {}),
+      error: outcome.kind === "broken" ? JSON.stringify({ class: "internal", message: "" }) : failure && JSON.stringify(failure),
+    })
+    .where("generation_id", "=", generationId)
+    .where("sequence", "=", attempt.sequence)
+    .execute();
+}
+
+function imageRows(context: Context, finished: FinishedGeneration): Insertable<ImagesTable>[] {
+  const keepWords = context.config.keepPrompts !== "never";
+  const expiresAt = expirySeconds(finished) * 1000;
+  return finished.images.map((image, position) => ({
+    id: image.id,
+    generation_id: finished.id,
+    position,
+    content_type: image.contentType,
+    width: image.width,
+    height: image.height,
+    bytes: image.bytes,
+    revised_prompt: keepWords ? (image.revisedPrompt ?? null) : null,
+    created_at: finished.finishedAt,
+    expires_at: expiresAt,
+  }));
+}
+
+/** Unix seconds: one hour from the whole second in which the pictures were ready. */
+export function expirySeconds(finished: Pick<FinishedGeneration, "finishedAt">): number {
+  return Math.floor(finished.finishedAt / 1000) + linkLifeSeconds;
+}
+
+function logFailures(context: Context, job: AdmittedJob, plan: Plan, outcomes: FinishedAttempt[]): void {
+  for (const { attempt, outcome } of outcomes) {
+    if (outcome.kind !== "failed" || outcome.failure.class === "refused") continue;
+    const fields = {
+      generation: job.id,
+      model: plan.checked.model.id,
+      provider: plan.provider.adapter.id,
+      attempt: attempt.sequence,
+      failure: outcome.failure.class,
+      vendor: outcome.failure.class === "invalid_request" ? undefined : outcome.failure.message,
+    };
+    const lax = outcome.failure.class === "invalid_request";
+    context.logger.warn(fields, lax ? "the catalogue is too lax: the provider rejected a parameter" : "attempt failed");
+  }
+}

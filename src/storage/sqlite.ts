@@ -1,0 +1,59 @@
+/** Rows on one machine: SQLite in WAL mode through the runtime's own driver. */
+import { Database as BunDatabase, type SQLQueryBindings } from "bun:sqlite";
+import { chmodSync, mkdirSync } from "node:fs";
+import { dirname } from "node:path";
+import { Kysely, SqliteDialect } from "kysely";
+import { Migrator } from "kysely/migration";
+import type { Database, Tables } from "../database.ts";
+import { migrations } from "./migrations.ts";
+
+/**
+ * Opens (and, when needed, creates and migrates) the database file.
+ *
+ * `synchronous=FULL` makes every commit survive a power cut; `secure_delete` overwrites what is deleted, so that a
+ * prompt that is no longer kept is nowhere in the file. The command and a running server share one file: WAL mode.
+ */
+export async function openSqlite(path: string): Promise<{ database: Database; close(): Promise<void> }> {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+  const file = new BunDatabase(path, { create: true, strict: true });
+  chmodSync(path, 0o600);
+  // First, so that a second process that is starting at the same moment waits instead of failing.
+  file.run("PRAGMA busy_timeout = 5000");
+  for (const pragma of ["journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "secure_delete = ON"]) {
+    file.run(`PRAGMA ${pragma}`);
+  }
+  const database: Database = new Kysely<Tables>({ dialect: new SqliteDialect({ database: forKysely(file) }) });
+  // One write transaction around all migrations: a second process that starts now waits, then finds nothing to do.
+  file.run("BEGIN IMMEDIATE");
+  try {
+    await migrate(database);
+    file.run("COMMIT");
+  } catch (error) {
+    file.run("ROLLBACK");
+    throw error;
+  }
+  return { database, close: () => database.destroy() };
+}
+
+async function migrate(database: Database): Promise<void> {
+  const migrator = new Migrator({ db: database, provider: { getMigrations: async () => migrations }, disableTransactions: true });
+  const { error } = await migrator.migrateToLatest();
+  if (error) throw error;
+}
+
+/** Kysely's SQLite dialect speaks better-sqlite3; the runtime's driver differs in three calls. */
+function forKysely(file: BunDatabase) {
+  return {
+    close: () => file.close(),
+    prepare(sql: string) {
+      const statement = file.query(sql);
+      const bind = (parameters: readonly unknown[]) => parameters as SQLQueryBindings[];
+      return {
+        reader: statement.columnNames.length > 0,
+        all: (parameters: readonly unknown[]) => statement.all(...bind(parameters)),
+        run: (parameters: readonly unknown[]) => statement.run(...bind(parameters)),
+        iterate: (parameters: readonly unknown[]) => statement.iterate(...bind(parameters)) as IterableIterator<unknown>,
+      };
+    },
+  };
+}
