@@ -85,7 +85,9 @@ export function readConfig(environment: Record<string, string | undefined>): Con
   for (const [name, { neutral, meaning }] of Object.entries(notYet)) {
     const value = environment[name]?.trim() ?? "";
     if (value !== "" && !neutral.includes(value)) {
-      throw new ConfigError(`${name} is set, but this version does not support ${meaning} yet. Remove the setting to start.`);
+      throw new ConfigError(
+        `${name} is set, but this version does not support ${meaning} yet. Remove the setting to start.`,
+      );
     }
   }
   const parsed = settings.safeParse(environment);
@@ -113,7 +115,10 @@ export function readConfig(environment: Record<string, string | undefined>): Con
   };
 }
 
-function readProvider(environment: Record<string, string | undefined>, adapter: (typeof adapters)[number]): ProviderConfig {
+function readProvider(
+  environment: Record<string, string | undefined>,
+  adapter: (typeof adapters)[number],
+): ProviderConfig {
   if (adapter.settings === null) return { credentials: [""], baseUrl: "http://sandbox.invalid", ownBaseUrl: false };
   const { keyVariable, baseUrlVariable, defaultBaseUrl } = adapter.settings;
   const given = environment[baseUrlVariable]?.trim() ?? "";

@@ -4,10 +4,11 @@ import type { Clock, Random } from "./ports.ts";
 const crockford = "0123456789abcdefghjkmnpqrstvwxyz";
 const base62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-/** `gen-…`, `img-…`, `req-…`: 10 characters of time (milliseconds), 16 of randomness (80 bits). */
-export function newId(prefix: "gen" | "img" | "req", clock: Clock, random: Random): string {
+/** `gen-…`, `img-…`, `req-…`, `run-…`: 10 characters of time (milliseconds), 16 of randomness (80 bits). */
+export function newId(prefix: "gen" | "img" | "req" | "run", clock: Clock, random: Random): string {
   let time = "";
-  for (let rest = clock.now(), i = 0; i < 10; i++, rest = Math.floor(rest / 32)) time = crockford.charAt(rest % 32) + time;
+  for (let rest = clock.now(), i = 0; i < 10; i++, rest = Math.floor(rest / 32))
+    time = crockford.charAt(rest % 32) + time;
   let tail = "";
   for (const byte of random.bytes(16)) tail += crockford.charAt(byte & 31);
   return `${prefix}-${time}${tail}`;

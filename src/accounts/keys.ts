@@ -83,7 +83,10 @@ export async function findKey(database: Database, hashOrName: string): Promise<K
   const [first, second] = found;
   if (first === undefined) throw new PublicError("not_found", `No key has the hash or name '${hashOrName}'.`);
   if (second !== undefined) {
-    throw new PublicError("not_found", `${found.length} keys are named '${hashOrName}'; use the hash (see \`keys list\`).`);
+    throw new PublicError(
+      "not_found",
+      `${found.length} keys are named '${hashOrName}'; use the hash (see \`keys list\`).`,
+    );
   }
   return first;
 }
@@ -94,7 +97,11 @@ export async function disableKey(database: Database, hash: string, clock: Clock)
 }
 
 export async function deleteKey(database: Database, hash: string, clock: Clock): Promise<void> {
-  await database.updateTable("keys").set({ deleted_at: clock.now(), updated_at: clock.now() }).where("hash", "=", hash).execute();
+  await database
+    .updateTable("keys")
+    .set({ deleted_at: clock.now(), updated_at: clock.now() })
+    .where("hash", "=", hash)
+    .execute();
 }
 
 /**
@@ -116,6 +123,10 @@ export async function bootstrapKeys(
     if (any !== undefined) return null;
     const make = async (kind: KeyKind, name: string) =>
       (await createKey(transaction, { name, kind, expiresAt: null }, ports)).secret;
-    return { test: await make("test", "first test"), live: await make("live", "first live"), management: await make("management", "first management") };
+    return {
+      test: await make("test", "first test"),
+      live: await make("live", "first live"),
+      management: await make("management", "first management"),
+    };
   });
 }

@@ -8,8 +8,8 @@ import type { PendingJob, Upstream } from "../providers/transport.ts";
 import type { Context } from "./context.ts";
 import { leaseMs } from "./lease.ts";
 import type { Plan } from "./plan.ts";
-import { credentialLabel, upstreamOf } from "./providers.ts";
 import { withoutPrompts } from "./prompts.ts";
+import { credentialLabel, upstreamOf } from "./providers.ts";
 
 /** Who asked, beside the key. */
 export interface Attribution {
@@ -48,7 +48,9 @@ export async function admit(context: Context, key: Key, plan: Plan, attribution:
   const credential = provider.credentials[(random.bytes(1)[0] ?? 0) % provider.credentials.length] ?? "";
   const upstream = upstreamOf(provider, credential);
   const keep = config.keepPrompts !== "never";
-  const attempts = plan.calls.map(({ offset, job }, sequence): AdmittedAttempt => ({ sequence, offset, upstream, job, startedAt: now }));
+  const attempts = plan.calls.map(
+    ({ offset, job }, sequence): AdmittedAttempt => ({ sequence, offset, upstream, job, startedAt: now }),
+  );
 
   await database.transaction().execute(async (transaction) => {
     await transaction

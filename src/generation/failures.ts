@@ -26,11 +26,18 @@ export function explainFailure(failure: Failure, model: Model, provider: string)
   const code = codes[failure.class];
   switch (failure.class) {
     case "auth":
-      return new PublicError(code, `The provider '${provider}' did not accept the router's credential. The operator of this router must check it.`);
+      return new PublicError(
+        code,
+        `The provider '${provider}' did not accept the router's credential. The operator of this router must check it.`,
+      );
     case "quota":
-      return new PublicError(code, `The router's account at the provider '${provider}' is out of funds or over a spending limit.`, {
-        retryAfterMs: failure.retryAfterMs ?? quotaRetryMs,
-      });
+      return new PublicError(
+        code,
+        `The router's account at the provider '${provider}' is out of funds or over a spending limit.`,
+        {
+          retryAfterMs: failure.retryAfterMs ?? quotaRetryMs,
+        },
+      );
     case "rate_limited":
       return new PublicError(code, `The provider '${provider}' is limiting requests. Please try again later.`, {
         retryAfterMs: failure.retryAfterMs ?? defaultRateLimitMs,
@@ -44,18 +51,26 @@ export function explainFailure(failure: Failure, model: Model, provider: string)
     case "model_unavailable":
       return new PublicError(code, unavailableMessage(model, provider), { param: "model" });
     case "upstream_error":
-      return new PublicError(code, `The provider '${provider}' failed: ${failure.message}`, { retryAfterMs: failure.retryAfterMs });
+      return new PublicError(code, `The provider '${provider}' failed: ${failure.message}`, {
+        retryAfterMs: failure.retryAfterMs,
+      });
     case "unreachable":
       return new PublicError(code, `The provider '${provider}' could not be reached; nothing was sent.`);
     case "contract_changed":
-      return new PublicError(code, `The provider '${provider}' answered in a way this router does not understand: ${failure.message}`);
+      return new PublicError(
+        code,
+        `The provider '${provider}' answered in a way this router does not understand: ${failure.message}`,
+      );
     case "outcome_unknown":
       return new PublicError(
         code,
         `The outcome at the provider '${provider}' is unknown: ${failure.message}. Nothing was charged. The provider may have made the images, so do not resend blindly.`,
       );
     case "timeout":
-      return new PublicError(code, `The provider '${provider}' did not deliver in time: ${failure.message}. Nothing was charged.`);
+      return new PublicError(
+        code,
+        `The provider '${provider}' did not deliver in time: ${failure.message}. Nothing was charged.`,
+      );
   }
 }
 

@@ -5,7 +5,7 @@
 import type { Key } from "../accounts/keys.ts";
 import { checkRequest } from "../catalogue/index.ts";
 import { PublicError } from "../errors.ts";
-import { admit, type Attribution } from "./admit.ts";
+import { type Attribution, admit } from "./admit.ts";
 import type { Context } from "./context.ts";
 import type { FinishedGeneration } from "./finished.ts";
 import { type Plan, planGeneration } from "./plan.ts";
@@ -22,6 +22,7 @@ export interface StartedGeneration {
 /**
  * Starts one generation. When this returns, the job is durable.
  * @param body the request as parsed from JSON
+ * @param options `onePicture`: the answer will be the picture itself, so there can be only one
  * @throws PublicError for everything that is refused before anything is spent
  */
 export async function generate(
@@ -29,11 +30,17 @@ export async function generate(
   key: Key,
   body: Record<string, unknown>,
   attribution: Attribution,
+  options: { onePicture?: boolean } = {},
 ): Promise<StartedGeneration> {
   if (key.kind === "management") {
     throw new PublicError("wrong_key_type", "Management keys cannot generate images. Use an lr_live_ or lr_test_ key.");
   }
   const checked = checkRequest(context.catalogue, body);
+  if (options.onePicture && checked.n !== 1) {
+    throw new PublicError("invalid_value", "With 'Accept: image/*' the answer is one image; 'n' must be 1.", {
+      param: "n",
+    });
+  }
   const today = new Date(context.clock.now()).toISOString().slice(0, 10);
   const plan = planGeneration(checked, key.kind, context.providers, today);
   const job = await admit(context, key, plan, attribution);

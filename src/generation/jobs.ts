@@ -19,7 +19,9 @@ export function createJobs(ports: { clock: Clock; logger: Logger }): Jobs {
       const job = work().finally(() => running.delete(id));
       running.set(id, job);
       // A failure that nobody waits for must not end the program; whoever waits sees it as well.
-      job.catch((error: unknown) => ports.logger.error({ generation: id, err: error }, "generation ended unexpectedly"));
+      job.catch((error: unknown) =>
+        ports.logger.error({ generation: id, err: error }, "generation ended unexpectedly"),
+      );
       return job;
     },
     get size() {

@@ -1,11 +1,19 @@
 /** Which route serves a checked request, with what parameters and at what price. */
 import type { Key } from "../accounts/keys.ts";
-import { type CheckedRequest, isEnded, mapParameters, priceDelivered, type Quote, quote, type Route } from "../catalogue/index.ts";
+import {
+  type CheckedRequest,
+  isEnded,
+  mapParameters,
+  priceDelivered,
+  type Quote,
+  quote,
+  type Route,
+} from "../catalogue/index.ts";
 import { PublicError } from "../errors.ts";
 import type { Nanos } from "../money.ts";
 import type { ProviderJob } from "../providers/provider.ts";
-import type { Provider, Providers } from "./providers.ts";
 import { unavailableMessage } from "./failures.ts";
+import type { Provider, Providers } from "./providers.ts";
 
 /** One way to run this request, decided before anything is spent. */
 export interface Plan {
@@ -28,7 +36,12 @@ export interface PlannedCall {
  * @param today ISO date, for end dates
  * @throws PublicError provider_not_configured, model_unavailable, price_unknown
  */
-export function planGeneration(checked: CheckedRequest, keyKind: Key["kind"], providers: Providers, today: string): Plan {
+export function planGeneration(
+  checked: CheckedRequest,
+  keyKind: Key["kind"],
+  providers: Providers,
+  today: string,
+): Plan {
   if (keyKind === "test") return sandboxPlan(checked, providers.sandbox);
   const { model } = checked;
   const route = model.routes[0];
@@ -49,7 +62,10 @@ export function planGeneration(checked: CheckedRequest, keyKind: Key["kind"], pr
 function routePlan(checked: CheckedRequest, route: Route, provider: Provider): Plan {
   const quoted = quote(route, checked);
   if (quoted === null) {
-    throw new PublicError("price_unknown", `No price is known for this request to '${checked.model.id}', so it was not sent.`);
+    throw new PublicError(
+      "price_unknown",
+      `No price is known for this request to '${checked.model.id}', so it was not sent.`,
+    );
   }
   return {
     checked,

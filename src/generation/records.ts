@@ -19,8 +19,18 @@ export async function readGeneration(database: Database, id: string, reader: Key
   if (generation === undefined || !mayRead(reader, generation.key_hash)) {
     throw new PublicError("not_found", "No generation with this id.");
   }
-  const attempts = await database.selectFrom("attempts").selectAll().where("generation_id", "=", id).orderBy("sequence").execute();
-  const images = await database.selectFrom("images").selectAll().where("generation_id", "=", id).orderBy("position").execute();
+  const attempts = await database
+    .selectFrom("attempts")
+    .selectAll()
+    .where("generation_id", "=", id)
+    .orderBy("sequence")
+    .execute();
+  const images = await database
+    .selectFrom("images")
+    .selectAll()
+    .where("generation_id", "=", id)
+    .orderBy("position")
+    .execute();
   return { generation, attempts, images };
 }
 

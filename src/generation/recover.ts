@@ -18,7 +18,9 @@ const scanMs = 1_000;
 /** Looks for abandoned jobs, now and every second, until the signal aborts. */
 export async function keepRecovering(context: Context, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
-    await recoverAbandoned(context).catch((error: unknown) => context.logger.warn({ err: error }, "could not look for abandoned jobs"));
+    await recoverAbandoned(context).catch((error: unknown) =>
+      context.logger.warn({ err: error }, "could not look for abandoned jobs"),
+    );
     await context.clock.sleep(scanMs, signal);
   }
 }
@@ -34,10 +36,12 @@ export async function recoverAbandoned(context: Context): Promise<void> {
   for (const { id, provider, requested } of abandoned) {
     if (!(await claim(context, id))) continue;
     context.logger.warn({ generation: id }, "taking over an abandoned generation");
-    context.jobs.start(id, () => bringToEnd(context, id, provider, requested)).catch(async (error: unknown) => {
-      // What cannot even be planned any more (provider or model removed) can only end here.
-      if (error instanceof PublicError) await settleAsFailed(context, id, error);
-    });
+    context.jobs
+      .start(id, () => bringToEnd(context, id, provider, requested))
+      .catch(async (error: unknown) => {
+        // What cannot even be planned any more (provider or model removed) can only end here.
+        if (error instanceof PublicError) await settleAsFailed(context, id, error);
+      });
   }
 }
 
@@ -53,16 +57,27 @@ async function claim(context: Context, id: string): Promise<boolean> {
   return claimed.numUpdatedRows > 0n;
 }
 
-async function bringToEnd(context: Context, id: string, providerId: string, requested: string): Promise<FinishedGeneration> {
+async function bringToEnd(
+  context: Context,
+  id: string,
+  providerId: string,
+  requested: string,
+): Promise<FinishedGeneration> {
   // The prompt may be gone already; it plays no part in coming back to an upstream job or in its price.
   const checked = checkRequest(context.catalogue, { prompt: "-", ...JSON.parse(requested) });
   const plan = planGeneration(checked, providerId === "sandbox" ? "test" : "live", context.providers, "0000-00-00");
-  const rows = await context.database.selectFrom("attempts").selectAll().where("generation_id", "=", id).orderBy("sequence").execute();
+  const rows = await context.database
+    .selectFrom("attempts")
+    .selectAll()
+    .where("generation_id", "=", id)
+    .orderBy("sequence")
+    .execute();
   const resumable: AdmittedJob = { id, attempts: [] };
   const lost: FinishedAttempt[] = [];
   for (const row of rows) {
     const credentials = plan.provider.credentials;
-    const credential = credentials.find((candidate) => credentialLabel(candidate) === row.credential) ?? credentials[0] ?? "";
+    const credential =
+      credentials.find((candidate) => credentialLabel(candidate) === row.credential) ?? credentials[0] ?? "";
     const attempt: AdmittedAttempt = {
       sequence: row.sequence,
       offset: row.image_offset,

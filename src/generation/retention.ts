@@ -74,9 +74,17 @@ export async function sweepPrompts({ config, database, clock, scrub }: Retention
     removed += over.length;
     await database.transaction().execute(async (transaction) => {
       for (const { id, requested } of over) {
-        await transaction.updateTable("generations").set({ has_prompt: 0, requested: wordless(requested) }).where("id", "=", id).execute();
+        await transaction
+          .updateTable("generations")
+          .set({ has_prompt: 0, requested: wordless(requested) })
+          .where("id", "=", id)
+          .execute();
         await transaction.updateTable("images").set({ revised_prompt: null }).where("generation_id", "=", id).execute();
-        const attempts = await transaction.selectFrom("attempts").select(["sequence", "sent"]).where("generation_id", "=", id).execute();
+        const attempts = await transaction
+          .selectFrom("attempts")
+          .select(["sequence", "sent"])
+          .where("generation_id", "=", id)
+          .execute();
         for (const { sequence, sent } of attempts) {
           await transaction
             .updateTable("attempts")
@@ -97,7 +105,12 @@ async function sweepOrphans({ database, images, clock, removeUnfinished }: Reten
   await removeUnfinished(youngest);
   for await (const id of images.list()) {
     if (timeOfId(id) > youngest) continue;
-    const row = await database.selectFrom("images").select("id").where("id", "=", id).where("deleted_at", "is", null).executeTakeFirst();
+    const row = await database
+      .selectFrom("images")
+      .select("id")
+      .where("id", "=", id)
+      .where("deleted_at", "is", null)
+      .executeTakeFirst();
     if (row === undefined) await images.delete(id);
   }
 }

@@ -1,6 +1,7 @@
 /** Runs an admitted generation's upstream calls side by side and brings their pictures into the store. */
-import { takeImage } from "../images/intake.ts";
+
 import { newId } from "../ids.ts";
+import { takeImage } from "../images/intake.ts";
 import { type AttemptOutcome, type PendingJob, runAttempt } from "../providers/transport.ts";
 import type { AdmittedAttempt, AdmittedJob } from "./admit.ts";
 import type { Context } from "./context.ts";
@@ -48,7 +49,12 @@ async function runOne(context: Context, generationId: string, attempt: AdmittedA
 }
 
 /** The upstream's id is on disk before the waiting begins: after a crash the job is resumed, never made twice. */
-async function persistPending(context: Context, generationId: string, sequence: number, pending: PendingJob): Promise<void> {
+async function persistPending(
+  context: Context,
+  generationId: string,
+  sequence: number,
+  pending: PendingJob,
+): Promise<void> {
   await context.database
     .updateTable("attempts")
     .set({

@@ -120,7 +120,10 @@ function whyNothing(outcomes: FinishedAttempt[], plan: Plan): PublicError {
       return new PublicError("internal_error", "The router failed while it handled this request. Nothing was charged.");
     }
   }
-  return new PublicError("upstream_error", `The provider '${provider}' answered without an image. Nothing was charged.`);
+  return new PublicError(
+    "upstream_error",
+    `The provider '${provider}' answered without an image. Nothing was charged.`,
+  );
 }
 
 /** A public error as it is kept with its generation. */
@@ -128,7 +131,11 @@ export function errorRecord(error: PublicError) {
   return { code: error.code, message: error.message, param: error.param, retry_after_ms: error.retryAfterMs };
 }
 
-async function recordAttempt(transaction: DatabaseTransaction, generationId: string, finished: FinishedAttempt): Promise<void> {
+async function recordAttempt(
+  transaction: DatabaseTransaction,
+  generationId: string,
+  finished: FinishedAttempt,
+): Promise<void> {
   const { attempt, outcome, finishedAt } = finished;
   const failure = outcome.kind === "failed" ? { class: outcome.failure.class, message: outcome.failure.message } : null;
   await transaction
@@ -137,7 +144,10 @@ async function recordAttempt(transaction: DatabaseTransaction, generationId: str
       status: outcome.kind === "done" ? "succeeded" : "failed",
       finished_at: finishedAt,
       ...(outcome.kind !== "broken" && outcome.upstreamId !== undefined ? { upstream_id: outcome.upstreamId } : {}),
-      error: outcome.kind === "broken" ? JSON.stringify({ class: "internal", message: "" }) : failure && JSON.stringify(failure),
+      error:
+        outcome.kind === "broken"
+          ? JSON.stringify({ class: "internal", message: "" })
+          : failure && JSON.stringify(failure),
     })
     .where("generation_id", "=", generationId)
     .where("sequence", "=", attempt.sequence)

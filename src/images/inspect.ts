@@ -59,7 +59,8 @@ function inspectWebp(view: DataView) {
   switch (view.getUint32(12)) {
     case 0x56503820: // "VP8 ": lossy
       return facts("image/webp", view.getUint16(26, true) & 0x3fff, view.getUint16(28, true) & 0x3fff);
-    case 0x5650384c: { // "VP8L": lossless, 14 bits each
+    case 0x5650384c: {
+      // "VP8L": lossless, 14 bits each
       const bits = view.getUint32(21, true);
       return facts("image/webp", (bits & 0x3fff) + 1, ((bits >>> 14) & 0x3fff) + 1);
     }

@@ -24,7 +24,8 @@ export function takeImage(store: ImageStore, id: string, maxBytes: number): Imag
       if (head === chunk) head = chunk.slice();
       return;
     }
-    if (found === null || found === "more") throw new ImageIntakeError("the delivered bytes are not a PNG, JPEG, WebP or GIF picture");
+    if (found === null || found === "more")
+      throw new ImageIntakeError("the delivered bytes are not a PNG, JPEG, WebP or GIF picture");
     facts = found;
     head = new Uint8Array(0);
   }

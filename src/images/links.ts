@@ -10,7 +10,12 @@ export const linkLifeSeconds = 3600;
 
 export const filesPath = "/v1/images/files/";
 
-const extensions: Record<string, string> = { "image/png": "png", "image/jpeg": "jpg", "image/webp": "webp", "image/gif": "gif" };
+const extensions: Record<string, string> = {
+  "image/png": "png",
+  "image/jpeg": "jpg",
+  "image/webp": "webp",
+  "image/gif": "gif",
+};
 
 export function fileName(id: string, contentType: string): string {
   return `${id}.${extensions[contentType] ?? "bin"}`;

@@ -28,7 +28,11 @@ export interface CheckedAddress {
  * @param trustedOrigin the provider's own origin when the operator set its base URL
  * @throws AddressRefusedError, or what `resolve` throws
  */
-export async function checkAddress(link: string, trustedOrigin: string | undefined, resolve: Resolve): Promise<CheckedAddress> {
+export async function checkAddress(
+  link: string,
+  trustedOrigin: string | undefined,
+  resolve: Resolve,
+): Promise<CheckedAddress> {
   const url = parse(link);
   const trusted = trustedOrigin !== undefined && url.origin === trustedOrigin;
   if (url.protocol !== "https:" && !(trusted && url.protocol === "http:")) refuse("is not an https link");
@@ -60,7 +64,8 @@ function checkIp(address: string, trusted: boolean): void {
   // `process` turns an IPv4 address written as IPv6 back into IPv4, so that it cannot slip through.
   const ip = ipaddr.process(address);
   const range = ip.range();
-  if (range === "linkLocal" || metadataAddresses.has(ip.toString())) refuse("leads to a link-local or metadata address");
+  if (range === "linkLocal" || metadataAddresses.has(ip.toString()))
+    refuse("leads to a link-local or metadata address");
   if (!trusted && range !== "unicast") refuse("leads to a private, loopback or reserved address");
 }
 

@@ -46,9 +46,13 @@ export async function download(link: string, options: DownloadOptions): Promise<
       }
       complaint = (error as { code?: string }).code ?? "connection failed";
     }
-    if (options.signal.aborted) return { class: "timeout", message: `the finished picture could not be fetched: ${complaint}` };
+    if (options.signal.aborted)
+      return { class: "timeout", message: `the finished picture could not be fetched: ${complaint}` };
     if (goneTries >= maxGoneTries) {
-      return { class: "outcome_unknown", message: `the provider finished, but its picture could not be fetched: ${complaint}` };
+      return {
+        class: "outcome_unknown",
+        message: `the provider finished, but its picture could not be fetched: ${complaint}`,
+      };
     }
     await options.clock.sleep(delayMs, options.signal);
   }
@@ -67,7 +71,8 @@ async function follow(link: string, options: DownloadOptions): Promise<Response>
     const location = response.headers.get("location");
     if (response.status < 300 || response.status > 399 || location === null) return response;
     await response.body?.cancel();
-    if (!URL.canParse(location, next)) throw new AddressRefusedError("the result link redirects to something that is not a URL");
+    if (!URL.canParse(location, next))
+      throw new AddressRefusedError("the result link redirects to something that is not a URL");
     next = new URL(location, next).href;
   }
   throw new AddressRefusedError(`the result link redirects more than ${maxRedirects} times`);

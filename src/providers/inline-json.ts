@@ -116,7 +116,11 @@ export function parseInlineJson(text: string, images: number): unknown {
 }
 
 /** Where a JSON string ends: an unescaped quote, which base64 never contains, but `\/` and `\u002b` it may. */
-function endOfString(chunk: Uint8Array, from: number, escaped: boolean): { at: number; found: boolean; escaped: boolean } {
+function endOfString(
+  chunk: Uint8Array,
+  from: number,
+  escaped: boolean,
+): { at: number; found: boolean; escaped: boolean } {
   const next = chunk.indexOf(quote, from);
   const until = next < 0 ? chunk.length : next;
   const lastBackslash = chunk.subarray(from, until).lastIndexOf(backslash);

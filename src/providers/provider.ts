@@ -102,7 +102,7 @@ export interface Failure {
 export type Usage = Record<string, unknown>;
 
 export type Step =
-  | { kind: "done"; images: DeliveredImage[]; usage?: Usage; upstreamId?: string; /** Echoed `WxH`. */ size?: string }
+  | { kind: "done"; images: DeliveredImage[]; usage?: Usage; upstreamId?: string /** Echoed `WxH`. */; size?: string }
   /** The job runs upstream. `upstreamId` and `poll` are on disk before the waiting begins. */
   | { kind: "pending"; upstreamId: string; poll: HttpCall; cancel?: HttpCall; afterMs: number }
   | { kind: "failed"; failure: Failure; upstreamId?: string };

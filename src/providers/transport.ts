@@ -5,7 +5,7 @@
 import type { Clock } from "../ports.ts";
 import type { Resolve } from "./address.ts";
 import { download } from "./download.ts";
-import { parseInlineJson, readInlineJson, ReplyTooLongError } from "./inline-json.ts";
+import { parseInlineJson, ReplyTooLongError, readInlineJson } from "./inline-json.ts";
 import { type ImageIntake, ImageIntakeError, ImageStoreError, type TakenImage } from "./intake.ts";
 import {
   type Adapter,
@@ -62,7 +62,13 @@ export interface AttemptImage extends TakenImage {
 }
 
 export type AttemptOutcome =
-  | { kind: "done"; images: AttemptImage[]; usage: Usage | undefined; size: string | undefined; upstreamId: string | undefined }
+  | {
+      kind: "done";
+      images: AttemptImage[];
+      usage: Usage | undefined;
+      size: string | undefined;
+      upstreamId: string | undefined;
+    }
   | { kind: "failed"; failure: Failure; upstreamId: string | undefined };
 
 /** A failure that the transport itself found: nothing the adapter could read. */
@@ -196,7 +202,8 @@ class Attempt {
       });
     }
     const intake = this.inline[image.source.index];
-    if (intake === undefined) return { class: "contract_changed", message: "the reply names a picture that it does not hold" };
+    if (intake === undefined)
+      return { class: "contract_changed", message: "the reply names a picture that it does not hold" };
     try {
       const taken = await intake.finish();
       this.used.add(intake);
@@ -225,7 +232,13 @@ class Attempt {
     }
     const headers = new Headers({ accept: "application/json", "user-agent": "arouter", ...call.headers });
     for (const [name, value] of Object.entries(adapter.authorize(credential))) headers.set(name, value);
-    const init: RequestInit & { timeout?: boolean } = { method: call.method, headers, redirect: "manual", signal, timeout: false };
+    const init: RequestInit & { timeout?: boolean } = {
+      method: call.method,
+      headers,
+      redirect: "manual",
+      signal,
+      timeout: false,
+    };
     if (call.body?.kind === "json") {
       headers.set("content-type", "application/json");
       init.body = JSON.stringify(call.body.value);
@@ -274,7 +287,8 @@ class Attempt {
   }
 
   private transportFailure(error: unknown, signal: AbortSignal): unknown {
-    if (error instanceof ImageIntakeError || error instanceof ImageStoreError || error instanceof ReplyTooLongError) return error;
+    if (error instanceof ImageIntakeError || error instanceof ImageStoreError || error instanceof ReplyTooLongError)
+      return error;
     if (signal.aborted) return new TransportFailure("timeout", "the provider did not answer in time");
     const code = (error as { code?: string }).code ?? "";
     if (code === "") return error;

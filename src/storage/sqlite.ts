@@ -2,10 +2,17 @@
 import { Database as BunDatabase, type SQLQueryBindings } from "bun:sqlite";
 import { chmodSync, mkdirSync } from "node:fs";
 import { dirname } from "node:path";
-import { Kysely, SqliteDialect } from "kysely";
+import { Kysely, SqliteDialect, sql } from "kysely";
 import { Migrator } from "kysely/migration";
 import type { Database, Tables } from "../database.ts";
 import { migrations } from "./migrations.ts";
+
+export interface OpenDatabase {
+  database: Database;
+  /** Empties the write-ahead log, which keeps old text of rows that have been changed. */
+  scrub(): Promise<void>;
+  close(): Promise<void>;
+}
 
 /**
  * Opens (and, when needed, creates and migrates) the database file.
@@ -13,7 +20,7 @@ import { migrations } from "./migrations.ts";
  * `synchronous=FULL` makes every commit survive a power cut; `secure_delete` overwrites what is deleted, so that a
  * prompt that is no longer kept is nowhere in the file. The command and a running server share one file: WAL mode.
  */
-export async function openSqlite(path: string): Promise<{ database: Database; close(): Promise<void> }> {
+export async function openSqlite(path: string): Promise<OpenDatabase> {
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   const file = new BunDatabase(path, { create: true, strict: true });
   chmodSync(path, 0o600);
@@ -32,11 +39,21 @@ export async function openSqlite(path: string): Promise<{ database: Database; cl
     file.run("ROLLBACK");
     throw error;
   }
-  return { database, close: () => database.destroy() };
+  return {
+    database,
+    scrub: async () => {
+      await sql`PRAGMA wal_checkpoint(TRUNCATE)`.execute(database);
+    },
+    close: () => database.destroy(),
+  };
 }
 
 async function migrate(database: Database): Promise<void> {
-  const migrator = new Migrator({ db: database, provider: { getMigrations: async () => migrations }, disableTransactions: true });
+  const migrator = new Migrator({
+    db: database,
+    provider: { getMigrations: async () => migrations },
+    disableTransactions: true,
+  });
   const { error } = await migrator.migrateToLatest();
   if (error) throw error;
 }
@@ -52,7 +69,8 @@ function forKysely(file: BunDatabase) {
         reader: statement.columnNames.length > 0,
         all: (parameters: readonly unknown[]) => statement.all(...bind(parameters)),
         run: (parameters: readonly unknown[]) => statement.run(...bind(parameters)),
-        iterate: (parameters: readonly unknown[]) => statement.iterate(...bind(parameters)) as IterableIterator<unknown>,
+        iterate: (parameters: readonly unknown[]) =>
+          statement.iterate(...bind(parameters)) as IterableIterator<unknown>,
       };
     },
   };

@@ -111,7 +111,7 @@ function paintBadges(
   const badge = (line: Line, x: number, tracking: number) => {
     const wide = (line.width - tracking + 1.5) * size;
     const left = x < 0 ? canvas.width - margin - wide : x;
-    paintPill(canvas, left, margin, wide, size * 1.95, ink, 0.5);
+    paintPill(canvas, left, margin, wide, size * 1.95, ink, 0.6);
     paintLine(canvas, line, left + size * 0.75, margin + size * 1.335, size, WHITE, 0.95, tracking);
     return wide;
   };

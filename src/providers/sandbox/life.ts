@@ -11,20 +11,17 @@ export function paintLife(canvas: Canvas, scene: Scene): void {
   if (subject === "sea" && waterline !== undefined) {
     // On the other side of the sun, where the sky is empty.
     const x = canvas.width * (scene.sun.x < canvas.width / 2 ? random.between(0.62, 0.8) : random.between(0.2, 0.38));
-    paintShape(
-      canvas,
-      SAILS,
-      x,
-      waterline + 1,
-      unit * random.between(0.05, 0.08),
-      blend(palette.sun, palette.sky[2], 0.25),
-    );
+    // White sails, unless the sky behind them is nearly white.
+    const bright = palette.sky[3][0] + palette.sky[3][1] + palette.sky[3][2] > 640;
+    const sail: Colour = bright ? [214, 84, 62] : blend(palette.sun, palette.sky[2], 0.15);
+    paintShape(canvas, SAILS, x, waterline + 1, unit * 0.065, sail);
     paintShape(canvas, HULL, x, waterline + 1, unit * 0.065, dark);
   }
   if (palette.night || subject === "space" || random.next() < 0.25) return;
   const flock = 4 + random.below(5);
   const left = canvas.width * random.between(0.2, 0.65);
-  const top = horizon * random.between(0.3, 0.5);
+  // In a city they fly above the roofs.
+  const top = horizon * random.between(0.3, 0.5) * (subject === "city" ? 0.6 : 1);
   for (let i = 0; i < flock; i++) {
     const x = left + unit * random.between(-0.02, 0.19);
     const y = top + unit * random.between(-0.05, 0.05);

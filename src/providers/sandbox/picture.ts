@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers/promises";
 import { newCanvas } from "./canvas.ts";
 import { paintCaption } from "./caption.ts";
 import { paintCity } from "./city.ts";
@@ -39,7 +40,7 @@ export async function drawPicture(request: PictureRequest): Promise<Uint8Array> 
   const scene = composeScene(random, prompt, style, width, height);
   const canvas = newCanvas(width, height);
   // Large pictures take a second: let other requests in between the steps.
-  const breathe = () => (width * height > 2_500_000 ? Bun.sleep(0) : undefined);
+  const breathe = () => (width * height > 2_500_000 ? setImmediate() : undefined);
 
   const glow = paintSky(canvas, scene);
   await breathe();

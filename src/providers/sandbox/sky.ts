@@ -110,7 +110,8 @@ function cloudColour(scene: Scene, high: number, nebula: boolean): Colour {
 function paintStars(canvas: Canvas, scene: Scene): void {
   const { random, horizon, unit, subject, sun } = scene;
   const wanted = (canvas.width * horizon) / (unit * unit);
-  const count = Math.round(wanted * (subject === "space" ? 900 : 420));
+  // A star is never smaller than a pixel, so small pictures have fewer.
+  const count = Math.round(wanted * (subject === "space" ? 900 : 420) * clamp(unit / 600, 0.08, 1));
   const white: Colour = [255, 255, 255];
   for (let i = 0; i < count; i++) {
     const x = random.next() * canvas.width;

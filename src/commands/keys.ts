@@ -1,0 +1,108 @@
+import { type Command, InvalidArgumentError, Option } from "commander";
+import { createKey, deleteKey, disableKey, findKey, type Key, listKeys } from "../accounts/keys.ts";
+import type { KeyKind } from "../database.ts";
+import { printTable, withParts } from "./store.ts";
+
+export function addKeys(program: Command): void {
+  const keys = program
+    .command("keys")
+    .description("Make, list, disable and delete API keys. Works while a server runs.");
+
+  keys
+    .command("create")
+    .description("Make a key. Its secret is shown once, now.")
+    .requiredOption("--name <name>", "what the key is for", nonEmpty)
+    .addOption(
+      new Option("--type <type>", "live: real providers; test: the free sandbox only; management: keys and reports")
+        .choices(["live", "test", "management"])
+        .default("live"),
+    )
+    .option("--expires-at <iso>", "when it stops working, e.g. 2027-01-31T00:00:00Z", isoTime)
+    .option("--json", "print JSON")
+    .action(
+      async ({ name, type, expiresAt, json }: { name: string; type: KeyKind; expiresAt?: number; json?: true }) => {
+        const { key, secret } = await withParts((parts) =>
+          createKey(parts.database, { name, kind: type, expiresAt: expiresAt ?? null }, parts),
+        );
+        if (json) console.log(JSON.stringify({ key: secret, ...keyJson(key) }));
+        else console.log(`${secret}\n\nThis is the only time the key is shown. Hash: ${key.hash}`);
+      },
+    );
+
+  keys
+    .command("list")
+    .description("List all keys, newest first.")
+    .option("--json", "print JSON")
+    .action(async ({ json }: { json?: true }) => {
+      const all = await withParts((parts) => listKeys(parts.database));
+      if (json) return console.log(JSON.stringify(all.map(keyJson)));
+      if (all.length === 0) return console.log("No keys yet. Make one: arouter keys create --name NAME");
+      printTable(
+        ["NAME", "TYPE", "KEY", "STATE", "CREATED", "HASH"],
+        all.map((key) => [
+          key.name,
+          key.kind,
+          key.label,
+          stateOf(key),
+          new Date(key.created_at).toISOString(),
+          key.hash,
+        ]),
+      );
+    });
+
+  change("disable", "Disable a key at once; requests with it are refused.", disableKey, "disabled");
+  change("delete", "Delete a key for good; what it made stays in the reports.", deleteKey, "deleted");
+
+  function change(
+    command: "disable" | "delete",
+    description: string,
+    act: typeof disableKey,
+    done: "disabled" | "deleted",
+  ): void {
+    keys
+      .command(command)
+      .argument("<hash-or-name>", "the key's hash, or its name where only one key has it")
+      .description(description)
+      .option("--json", "print JSON")
+      .action(async (hashOrName: string, { json }: { json?: true }) => {
+        const key = await withParts(async (parts) => {
+          const found = await findKey(parts.database, hashOrName);
+          await act(parts.database, found.hash, parts.clock);
+          return found;
+        });
+        console.log(
+          json
+            ? JSON.stringify({ hash: key.hash, name: key.name, [done]: true })
+            : `${key.name} (${key.label}) is ${done}.`,
+        );
+      });
+  }
+}
+
+function keyJson(key: Key) {
+  return {
+    hash: key.hash,
+    name: key.name,
+    label: key.label,
+    type: key.kind,
+    disabled: key.disabled !== 0,
+    created_at: new Date(key.created_at).toISOString(),
+    expires_at: key.expires_at === null ? null : new Date(key.expires_at).toISOString(),
+  };
+}
+
+function stateOf(key: Key): string {
+  if (key.disabled !== 0) return "disabled";
+  return key.expires_at !== null && key.expires_at <= Date.now() ? "expired" : "active";
+}
+
+function nonEmpty(value: string): string {
+  if (value.trim() === "") throw new InvalidArgumentError("It must not be empty.");
+  return value;
+}
+
+function isoTime(value: string): number {
+  const time = /^\d{4}-\d{2}-\d{2}/.test(value) ? Date.parse(value) : Number.NaN;
+  if (Number.isNaN(time)) throw new InvalidArgumentError("Use ISO 8601, e.g. 2027-01-31T00:00:00Z.");
+  return time;
+}

@@ -1,0 +1,29 @@
+/** Opens what a command needs: the same data as a server that may be running, without its background work. */
+import { readConfig } from "../config.ts";
+import { createLogger } from "../observe/log.ts";
+import { openParts, type Parts } from "../parts.ts";
+
+/** Runs `work` on the opened parts and closes them, whatever happens. Logs stay quiet: a command's output is its answer. */
+export async function withParts<T>(work: (parts: Parts) => Promise<T>): Promise<T> {
+  const parts = await openParts(readConfig(process.env), createLogger("silent"));
+  try {
+    return await work(parts);
+  } finally {
+    await parts.close();
+  }
+}
+
+/** Prints rows as aligned columns, headings first. */
+export function printTable(headings: string[], rows: string[][]): void {
+  const widths = headings.map((heading, column) =>
+    Math.max(...[heading, ...rows.map((row) => row[column] ?? "")].map((cell) => Bun.stringWidth(cell))),
+  );
+  for (const row of [headings, ...rows]) {
+    console.log(
+      row
+        .map((cell, column) => cell + " ".repeat((widths[column] ?? 0) - Bun.stringWidth(cell)))
+        .join("  ")
+        .trimEnd(),
+    );
+  }
+}

@@ -1,0 +1,105 @@
+/** A finished generation as the client asked to see it: links, base64, or the picture itself. */
+import { PublicError } from "../errors.ts";
+import type { FinishedGeneration, FinishedImage } from "../generation/finished.ts";
+import { expirySeconds } from "../generation/settle.ts";
+import { fileName } from "../images/links.ts";
+import type { ImageStore } from "../ports.ts";
+import type { Server } from "./types.ts";
+
+type Headers = Record<string, string>;
+
+/** A multiple of three, so that pieces of base64 can be set one after another. */
+const pieceBytes = 3 << 18;
+
+/** OpenAI's image answer with links served by us. */
+export function answerWithLinks(
+  server: Server,
+  finished: FinishedGeneration,
+  headers: Headers,
+  origin: string,
+): Response {
+  const expires = expirySeconds(finished);
+  const data = finished.images.map((image) => ({
+    url: server.links.make(origin, fileName(image.id, image.contentType), expires),
+    ...revisedPrompt(image),
+  }));
+  return Response.json({ ...frame(finished), data }, { headers });
+}
+
+/**
+ * OpenAI's image answer with the pictures as base64, encoded piece by piece while the client reads.
+ * @throws PublicError image_expired when bytes are gone
+ */
+export async function answerWithBase64(
+  server: Server,
+  finished: FinishedGeneration,
+  headers: Headers,
+): Promise<Response> {
+  const pictures = await Promise.all(finished.images.map((image) => openPicture(server.images, image)));
+  const { size, usage, ...created } = frame(finished);
+  const tail = Object.entries({ size, usage })
+    .filter(([, value]) => value !== undefined)
+    .map(([name, value]) => `,${JSON.stringify(name)}:${JSON.stringify(value)}`)
+    .join("");
+  async function* body(): AsyncGenerator<Uint8Array> {
+    let lead = `{"created":${created.created},"data":[`;
+    for (const [position, picture] of pictures.entries()) {
+      const revised = JSON.stringify(revisedPrompt(finished.images[position] as FinishedImage)).slice(1, -1);
+      lead += `${position === 0 ? "" : ","}{${revised === "" ? "" : `${revised},`}"b64_json":"`;
+      for (let at = 0; at < picture.size; at += pieceBytes) {
+        const piece = await picture.slice(at, at + pieceBytes).bytes();
+        yield Buffer.from(lead + piece.toBase64(), "latin1");
+        lead = "";
+      }
+      lead += '"}';
+    }
+    yield Buffer.from(`${lead}]${tail}}`);
+  }
+  return new Response(streamOf(body()), {
+    headers: { "content-type": "application/json", ...headers },
+  });
+}
+
+/** One piece at a time, made when the client is ready for it. */
+function streamOf(pieces: AsyncGenerator<Uint8Array>): ReadableStream<Uint8Array> {
+  return new ReadableStream({
+    async pull(controller) {
+      const { done, value } = await pieces.next();
+      if (done) controller.close();
+      else controller.enqueue(value);
+    },
+    async cancel() {
+      await pieces.return(undefined);
+    },
+  });
+}
+
+/** The picture itself, for `Accept: image/*`. */
+export async function answerWithPicture(
+  server: Server,
+  finished: FinishedGeneration,
+  headers: Headers,
+): Promise<Response> {
+  const image = finished.images[0] as FinishedImage;
+  return new Response(await openPicture(server.images, image), {
+    headers: { "content-type": image.contentType, ...headers },
+  });
+}
+
+function frame(finished: FinishedGeneration) {
+  return {
+    created: Math.floor(finished.finishedAt / 1000),
+    ...(finished.size === undefined ? {} : { size: finished.size }),
+    ...(finished.usage === undefined ? {} : { usage: finished.usage }),
+  } as { created: number; size?: string; usage?: Record<string, unknown> };
+}
+
+function revisedPrompt(image: FinishedImage): { revised_prompt?: string } {
+  return image.revisedPrompt === undefined ? {} : { revised_prompt: image.revisedPrompt };
+}
+
+async function openPicture(images: ImageStore, image: FinishedImage): Promise<Blob> {
+  const blob = await images.open(image.id);
+  if (blob === null) throw new PublicError("image_expired", "The image has expired; its bytes are gone.");
+  return blob;
+}

@@ -1,0 +1,58 @@
+/** The catalogue as clients see it. */
+import type { Hono } from "hono";
+import { listEndpoints, listModel, type Model } from "../catalogue/index.ts";
+import { PublicError } from "../errors.ts";
+import { methods } from "./methods.ts";
+import { authenticate } from "./request.ts";
+import type { Env, Server } from "./types.ts";
+
+const modalities = ["image", "text", "all"];
+
+export function addModels(app: Hono<Env>, server: Server): void {
+  const find = (id: string): Model => {
+    const model = server.catalogue.find(id);
+    if (model === undefined) {
+      throw new PublicError(
+        "model_not_found",
+        `The model '${id}' does not exist. GET /v1/models lists what there is.`,
+        { param: "model" },
+      );
+    }
+    return model;
+  };
+  methods(app, "/v1/models", {
+    GET: async (c) => {
+      await authenticate(server, c);
+      const wanted = c.req.query("output_modalities") ?? "all";
+      if (!modalities.includes(wanted)) {
+        throw new PublicError(
+          "invalid_value",
+          `Invalid value: '${wanted}'. Supported values are: 'image', 'text', and 'all'.`,
+          {
+            param: "output_modalities",
+          },
+        );
+      }
+      const models = wanted === "text" ? [] : server.catalogue.models;
+      return c.json({ object: "list", data: models.map(listModel) });
+    },
+  });
+  methods(app, "/v1/models/:id", {
+    GET: async (c) => {
+      await authenticate(server, c);
+      return c.json(listModel(find(c.req.param("id") ?? "")));
+    },
+  });
+  methods(app, "/v1/models/:author/:slug", {
+    GET: async (c) => {
+      await authenticate(server, c);
+      return c.json(listModel(find(`${c.req.param("author")}/${c.req.param("slug")}`)));
+    },
+  });
+  methods(app, "/v1/models/:author/:slug/endpoints", {
+    GET: async (c) => {
+      await authenticate(server, c);
+      return c.json({ object: "list", data: listEndpoints(find(`${c.req.param("author")}/${c.req.param("slug")}`)) });
+    },
+  });
+}

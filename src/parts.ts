@@ -1,0 +1,56 @@
+/** Puts the parts of a running ARouter together. With `serve.ts` the only place that knows `storage/`. */
+import { lookup } from "node:dns/promises";
+import { access, constants } from "node:fs/promises";
+import { join } from "node:path";
+import { loadCatalogue } from "./catalogue/index.ts";
+import type { Config } from "./config.ts";
+import type { Context } from "./generation/context.ts";
+import { createJobs } from "./generation/jobs.ts";
+import { configureProviders } from "./generation/providers.ts";
+import { newId } from "./ids.ts";
+import { type Logger, systemClock, systemRandom } from "./ports.ts";
+import { adapters } from "./providers/index.ts";
+import { openDiskStore, removeUnfinished } from "./storage/disk.ts";
+import { openSqlite } from "./storage/sqlite.ts";
+
+export interface Parts extends Context {
+  /** Removes what is deleted from the database's own files too. */
+  scrub(): Promise<void>;
+  removeUnfinished(olderThanMs: number): Promise<void>;
+  /** @throws with the reason when rows or pictures cannot be written */
+  checkReady(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Opens the database and the image store and loads the catalogue. */
+export async function openParts(config: Config, logger: Logger): Promise<Parts> {
+  const clock = systemClock;
+  const random = systemRandom;
+  const imageFolder = join(config.dataFolder, "images");
+  const catalogue = loadCatalogue(config.modelsFolder === undefined ? {} : { folder: config.modelsFolder });
+  const { database, scrub, close } = await openSqlite(join(config.dataFolder, "arouter.db"));
+  return {
+    config,
+    database,
+    catalogue,
+    providers: configureProviders(adapters, config.providers),
+    images: openDiskStore(imageFolder),
+    transport: {
+      fetch,
+      resolve: async (hostname) => (await lookup(hostname, { all: true })).map(({ address }) => address),
+      clock,
+    },
+    clock,
+    random,
+    logger,
+    jobs: createJobs({ clock, logger }),
+    instance: newId("run", clock, random),
+    scrub,
+    removeUnfinished: (olderThanMs) => removeUnfinished(imageFolder, olderThanMs),
+    async checkReady() {
+      await database.selectFrom("facts").select("name").limit(1).execute();
+      await access(imageFolder, constants.W_OK);
+    },
+    close,
+  };
+}

@@ -1,0 +1,64 @@
+/** Starts the server, keeps its background work going, and stops it gracefully. */
+import { bootstrapKeys } from "./accounts/keys.ts";
+import type { Config } from "./config.ts";
+import { keepLeases } from "./generation/lease.ts";
+import { keepRecovering } from "./generation/recover.ts";
+import { keepSweeping } from "./generation/retention.ts";
+import { createApp } from "./http/app.ts";
+import { createLinks, keptLinkSecret } from "./images/links.ts";
+import { createLogger } from "./observe/log.ts";
+import { openParts } from "./parts.ts";
+import { version } from "./version.ts";
+import { welcome } from "./welcome.ts";
+
+/** Seconds without a byte after which the runtime closes a connection; generations are exempt. */
+const idleTimeoutSeconds = 60;
+
+export interface RunningServer {
+  /** Where it answers, e.g. `http://127.0.0.1:8787`. */
+  url: string;
+  /** Finishes what runs, answers 503 to what is new, then closes everything. */
+  stop(): Promise<void>;
+}
+
+export async function serve(config: Config): Promise<RunningServer> {
+  const logger = createLogger(config.logLevel);
+  const parts = await openParts(config, logger);
+  const [first = keptLinkSecret(config.dataFolder, parts.random), ...others] = config.linkSecrets;
+  let draining = false;
+  const app = createApp({ ...parts, links: createLinks([first, ...others]), version, isDraining: () => draining });
+
+  const server = Bun.serve({
+    hostname: config.host,
+    port: config.port,
+    idleTimeout: idleTimeoutSeconds,
+    // Bodies are capped while they are read; the runtime's own limit would answer without our envelope.
+    maxRequestBodySize: Number.MAX_SAFE_INTEGER,
+    fetch: (request, runtime) => app.fetch(request, { keepOpen: (open: Request) => runtime.timeout(open, 0) }),
+  });
+  const url = `http://${config.host.includes(":") ? `[${config.host}]` : config.host}:${server.port}`;
+
+  const background = new AbortController();
+  const work = Promise.all([
+    keepLeases(parts, background.signal),
+    keepRecovering(parts, background.signal),
+    keepSweeping(parts, background.signal),
+  ]);
+  const secrets = config.bootstrapKeys ? await bootstrapKeys(parts.database, parts) : null;
+  console.log(welcome({ url: config.publicUrl ?? url, secrets, providers: parts.providers }));
+
+  async function stop(): Promise<void> {
+    draining = true;
+    logger.info({ running: parts.jobs.size }, "stopping: finishing what runs");
+    const left = await parts.jobs.drain(config.drainTimeoutMs);
+    if (left > 0) logger.warn({ left }, "stopped before every generation had ended; the next start takes them over");
+    background.abort();
+    await work;
+    // What is being answered gets its answer; idle connections are closed.
+    await Promise.race([server.stop(), parts.clock.sleep(2_000)]);
+    await server.stop(true);
+    await parts.close();
+  }
+  let stopping: Promise<void> | undefined;
+  return { url, stop: () => (stopping ??= stop()) };
+}
