@@ -69,7 +69,7 @@ export interface AttemptsTable {
   image_offset: number;
   image_count: number;
   status: AttemptStatus;
-  /** JSON: the vendor parameters really sent. */
+  /** JSON: the body really sent upstream. */
   sent: string;
   /** First eight characters of the credential's SHA-256: which of the pool was used. */
   credential: string;

@@ -8,7 +8,8 @@ import type { Context } from "./generation/context.ts";
 import { createJobs } from "./generation/jobs.ts";
 import { configureProviders } from "./generation/providers.ts";
 import { newId } from "./ids.ts";
-import { type Logger, systemClock, systemRandom } from "./ports.ts";
+import { type Clock, type Logger, type Random, systemClock, systemRandom } from "./ports.ts";
+import type { Resolve } from "./providers/address.ts";
 import { adapters } from "./providers/index.ts";
 import { openDiskStore, removeUnfinished } from "./storage/disk.ts";
 import { openSqlite } from "./storage/sqlite.ts";
@@ -22,10 +23,19 @@ export interface Parts extends Context {
   close(): Promise<void>;
 }
 
+export interface PartsPorts {
+  logger: Logger;
+  clock?: Clock;
+  random?: Random;
+  /** How host names of result links are resolved. */
+  resolve?: Resolve;
+}
+
+const resolveByDns: Resolve = async (hostname) => (await lookup(hostname, { all: true })).map(({ address }) => address);
+
 /** Opens the database and the image store and loads the catalogue. */
-export async function openParts(config: Config, logger: Logger): Promise<Parts> {
-  const clock = systemClock;
-  const random = systemRandom;
+export async function openParts(config: Config, ports: PartsPorts): Promise<Parts> {
+  const { logger, clock = systemClock, random = systemRandom, resolve = resolveByDns } = ports;
   const imageFolder = join(config.dataFolder, "images");
   const catalogue = loadCatalogue(config.modelsFolder === undefined ? {} : { folder: config.modelsFolder });
   const { database, scrub, close } = await openSqlite(join(config.dataFolder, "arouter.db"));
@@ -35,11 +45,7 @@ export async function openParts(config: Config, logger: Logger): Promise<Parts> 
     catalogue,
     providers: configureProviders(adapters, config.providers),
     images: openDiskStore(imageFolder),
-    transport: {
-      fetch,
-      resolve: async (hostname) => (await lookup(hostname, { all: true })).map(({ address }) => address),
-      clock,
-    },
+    transport: { fetch, resolve, clock },
     clock,
     random,
     logger,

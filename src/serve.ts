@@ -7,7 +7,7 @@ import { keepSweeping } from "./generation/retention.ts";
 import { createApp } from "./http/app.ts";
 import { createLinks, keptLinkSecret } from "./images/links.ts";
 import { createLogger } from "./observe/log.ts";
-import { openParts } from "./parts.ts";
+import { openParts, type PartsPorts } from "./parts.ts";
 import { version } from "./version.ts";
 import { welcome } from "./welcome.ts";
 
@@ -21,9 +21,16 @@ export interface RunningServer {
   stop(): Promise<void>;
 }
 
-export async function serve(config: Config): Promise<RunningServer> {
-  const logger = createLogger(config.logLevel);
-  const parts = await openParts(config, logger);
+/** What tests hold in their own hands. */
+export interface ServePorts extends Partial<PartsPorts> {
+  /** Where the welcome goes; standard output by default. */
+  print?: (text: string) => void;
+}
+
+/** @throws ConfigError, or what opening the data folder or the port throws */
+export async function serve(config: Config, ports: ServePorts = {}): Promise<RunningServer> {
+  const logger = ports.logger ?? createLogger(config.logLevel);
+  const parts = await openParts(config, { ...ports, logger });
   const [first = keptLinkSecret(config.dataFolder, parts.random), ...others] = config.linkSecrets;
   let draining = false;
   const app = createApp({ ...parts, links: createLinks([first, ...others]), version, isDraining: () => draining });
@@ -45,7 +52,7 @@ export async function serve(config: Config): Promise<RunningServer> {
     keepSweeping(parts, background.signal),
   ]);
   const secrets = config.bootstrapKeys ? await bootstrapKeys(parts.database, parts) : null;
-  console.log(welcome({ url: config.publicUrl ?? url, secrets, providers: parts.providers }));
+  (ports.print ?? console.log)(welcome({ url: config.publicUrl ?? url, secrets, providers: parts.providers }));
 
   async function stop(): Promise<void> {
     draining = true;

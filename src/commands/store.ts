@@ -5,7 +5,7 @@ import { openParts, type Parts } from "../parts.ts";
 
 /** Runs `work` on the opened parts and closes them, whatever happens. Logs stay quiet: a command's output is its answer. */
 export async function withParts<T>(work: (parts: Parts) => Promise<T>): Promise<T> {
-  const parts = await openParts(readConfig(process.env), createLogger("silent"));
+  const parts = await openParts(readConfig(process.env), { logger: createLogger("silent") });
   try {
     return await work(parts);
   } finally {

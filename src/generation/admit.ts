@@ -88,7 +88,7 @@ export async function admit(context: Context, key: Key, plan: Plan, attribution:
             image_offset: offset,
             image_count: job.count,
             status: "running",
-            sent: JSON.stringify(keep ? job.parameters : withoutPrompts(job.parameters)),
+            sent: JSON.stringify(keep ? sentBody(upstream, job) : withoutPrompts(sentBody(upstream, job))),
             credential: credentialLabel(credential),
             started_at: now,
           }),
@@ -97,4 +97,10 @@ export async function admit(context: Context, key: Key, plan: Plan, attribution:
       .execute();
   });
   return { id, attempts };
+}
+
+/** The body that goes upstream, to the letter: what is recorded is what the adapter will send. */
+function sentBody({ adapter, baseUrl }: Upstream, job: ProviderJob): unknown {
+  const { body } = adapter.submit(job, { baseUrl });
+  return body?.kind === "multipart" ? body.fields : body?.value;
 }

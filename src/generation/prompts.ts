@@ -2,7 +2,10 @@
 
 const promptFields = new Set(["prompt", "negative_prompt", "image_prompt"]);
 
-/** A copy of a request or of sent parameters without a person's words. */
-export function withoutPrompts(parameters: Readonly<Record<string, unknown>>): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(parameters).filter(([name]) => !promptFields.has(name)));
+/** A copy of a request or of a sent body without a person's words, wherever in it they stand. */
+export function withoutPrompts(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withoutPrompts);
+  if (typeof value !== "object" || value === null) return value;
+  const kept = Object.entries(value).filter(([name]) => !promptFields.has(name));
+  return Object.fromEntries(kept.map(([name, inner]) => [name, withoutPrompts(inner)]));
 }

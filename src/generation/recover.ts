@@ -82,7 +82,8 @@ async function bringToEnd(
       sequence: row.sequence,
       offset: row.image_offset,
       upstream: upstreamOf(plan.provider, credential),
-      job: { model: row.model, parameters: JSON.parse(row.sent), count: row.image_count },
+      // Nothing is submitted again, so the parameters play no part any more.
+      job: { model: row.model, parameters: {}, count: row.image_count },
       startedAt: row.started_at,
     };
     if (row.poll_call === null || row.upstream_id === null) {
