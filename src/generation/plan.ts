@@ -82,7 +82,8 @@ function routePlan(checked: CheckedRequest, route: Route, provider: Provider): P
 
 /** The sandbox draws one picture a call, for every model, and costs nothing. */
 function sandboxPlan(checked: CheckedRequest, provider: Provider): Plan {
-  const { size, aspectRatio, format, prompt, n, model, parameters } = checked;
+  const { size, aspectRatio, format, prompt, n, model } = checked;
+  const { seed, style } = checked.parameters;
   const free = 0n as Nanos;
   return {
     checked,
@@ -94,8 +95,8 @@ function sandboxPlan(checked: CheckedRequest, provider: Provider): Plan {
         prompt,
         ...(size ?? sizeForRatio(aspectRatio)),
         format: format ?? "png",
-        seed: typeof parameters["seed"] === "number" ? parameters["seed"] : 0,
-        style: typeof parameters["style"] === "string" ? parameters["style"] : "",
+        seed: typeof seed === "number" ? seed : 0,
+        style: typeof style === "string" ? style : "",
         position: offset,
         of: n,
       },

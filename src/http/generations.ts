@@ -38,9 +38,9 @@ async function createGeneration(server: Server, c: HttpContext): Promise<Respons
   if (server.isDraining()) {
     throw new PublicError("shutting_down", "This server is shutting down. Please try again.", { retryAfterMs: 2_000 });
   }
-  c.env.keepOpen?.(c.req.raw);
-  const wantsPicture = /(^|,)\s*image\//i.test(c.req.header("accept") ?? "");
+  const wantsPicture = acceptsOnlyPictures(c.req.header("accept") ?? "");
   const body = await readJsonObject(c);
+  c.env.keepOpen?.(c.req.raw);
   const attribution = {
     requestId: c.get("requestId"),
     referer: c.req.header("http-referer") ?? null,
@@ -58,6 +58,12 @@ async function createGeneration(server: Server, c: HttpContext): Promise<Respons
   if (wantsPicture) return answerWithPicture(server, finished, headers);
   if (started.plan.checked.responseFormat === "b64_json") return answerWithBase64(server, finished, headers);
   return answerWithLinks(server, finished, headers, originOf(server, c));
+}
+
+/** `Accept: image/*` asks for the picture itself; a client that also takes JSON gets OpenAI's answer. */
+function acceptsOnlyPictures(accept: string): boolean {
+  const types = accept.split(",").map((type) => type.trim().toLowerCase());
+  return types.some((type) => type.startsWith("image/")) && !types.some((type) => type.startsWith("application/json"));
 }
 
 /** Headers of every answer to a generation that was admitted, good or bad. */
