@@ -63,7 +63,9 @@ function forKysely(file: BunDatabase) {
   return {
     close: () => file.close(),
     prepare(sql: string) {
-      const statement = file.query(sql);
+      // Every transaction here writes. Taking the write lock at its first read instead of its first write lets a
+      // second process wait for it; a lock taken later fails at once when the other has written meanwhile.
+      const statement = file.query(sql === "begin" ? "begin immediate" : sql);
       const bind = (parameters: readonly unknown[]) => parameters as SQLQueryBindings[];
       return {
         reader: statement.columnNames.length > 0,
