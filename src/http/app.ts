@@ -2,6 +2,7 @@
 import { Hono } from "hono";
 import { PublicError } from "../errors.ts";
 import { newId } from "../ids.ts";
+import { addDocs } from "./docs.ts";
 import { addFiles } from "./files.ts";
 import { addGenerations } from "./generations.ts";
 import { addHealth } from "./health.ts";
@@ -25,6 +26,7 @@ export function createApp(server: Server): Hono<Env> {
     );
   });
   addHealth(app, server);
+  addDocs(app, server);
   addModels(app, server);
   addGenerations(app, server);
   addFiles(app, server);

@@ -1,0 +1,191 @@
+/** The JSON Schemas of everything that a response of this router may carry; error codes come from the error table. */
+import { errorTable } from "../errors.ts";
+
+/** JSON Schema, as far as it is read again here; the rest is only written. */
+export interface Schema {
+  $ref?: string;
+  type?: string | string[];
+  title?: string;
+  description?: string;
+  default?: unknown;
+  const?: unknown;
+  properties?: Record<string, Schema>;
+  required?: string[];
+  items?: Schema;
+  allOf?: Schema[];
+  anyOf?: Schema[];
+  [keyword: string]: unknown;
+}
+
+export const ref = (name: string): Schema => ({ $ref: `#/components/schemas/${name}` });
+const object = (properties: Record<string, Schema>, optional: readonly string[] = []): Schema => ({
+  type: "object",
+  properties,
+  required: Object.keys(properties).filter((name) => !optional.includes(name)),
+});
+const list = (items: Schema, extra: Schema = {}): Schema => ({ type: "array", items, ...extra });
+const orNull = (schema: Schema): Schema => ({ anyOf: [schema, { type: "null" }] });
+const text = (description?: string): Schema => ({
+  type: "string",
+  ...(description === undefined ? {} : { description }),
+});
+const integer = (description: string): Schema => ({ type: "integer", description });
+const unixSeconds = (description: string): Schema => integer(`${description} Unix seconds.`);
+
+/** Everything that a response may carry. */
+export const answerSchemas: Record<string, Schema> = {
+  Error: {
+    ...object({
+      error: object({
+        message: text("What went wrong and what is allowed, in words."),
+        type: { type: "string", enum: [...new Set(Object.values(errorTable).map(({ type }) => type))] },
+        param: { type: ["string", "null"], description: "The parameter at fault, where there is one." },
+        code: ref("ErrorCode"),
+      }),
+      code: ref("ErrorCode"),
+    }),
+    description: "OpenAI's error envelope. The code is repeated at the top for clients that look there.",
+  },
+  ErrorCode: { type: "string", enum: Object.keys(errorTable), description: "What the program should decide by." },
+  Images: object(
+    {
+      created: unixSeconds("When the pictures were ready."),
+      data: list(ref("Image"), { minItems: 1 }),
+      size: {
+        type: "string",
+        pattern: "^\\d+x\\d+$",
+        description: "Only where it differs from the one asked for, or the vendor echoes it.",
+      },
+      usage: { type: "object", description: "Token counts, only where the vendor reports them." },
+    },
+    ["size", "usage"],
+  ),
+  Image: {
+    ...object(
+      {
+        url: { type: "string", format: "uri", description: "With `response_format: url`: a link that lives one hour." },
+        b64_json: {
+          type: "string",
+          description: "With `response_format: b64_json`: the file's bytes.",
+          contentEncoding: "base64",
+        },
+        revised_prompt: text("The prompt really used, only where the vendor says so."),
+      },
+      ["url", "b64_json", "revised_prompt"],
+    ),
+    oneOf: [{ required: ["url"] }, { required: ["b64_json"] }],
+  },
+  Generation: object({
+    id: text("`gen-…`, also in `x-arouter-generation-id`."),
+    object: { const: "image.generation" },
+    status: {
+      enum: ["queued", "running", "succeeded", "failed", "canceled", "expired"],
+      description: "`expired`: it succeeded, and its bytes are gone.",
+    },
+    created: unixSeconds("When it was accepted."),
+    finished: { ...unixSeconds("When it ended."), type: ["integer", "null"] },
+    model: text(),
+    provider: text(),
+    requested: {
+      type: "object",
+      description: "The parameters as the client gave them. The prompt goes after the hour.",
+    },
+    sent: { description: "The body of the first upstream call, as it was sent." },
+    data: list(
+      object(
+        {
+          url: { type: "string", format: "uri", description: "A fresh link, while the bytes live." },
+          revised_prompt: text(),
+          size: text("`WIDTHxHEIGHT` of the delivered file."),
+          bytes: integer("Size of the file."),
+          content_type: text(),
+          expires_at: unixSeconds("When the bytes go."),
+        },
+        ["url", "revised_prompt"],
+      ),
+    ),
+    error: orNull(ref("RecordedError")),
+    warnings: list({ type: "string", enum: ["short_delivery", "size_mismatch", "format_mismatch"] }),
+    usage: { type: ["object", "null"] },
+    cost_usd: { type: "number", description: "What it cost, by what was delivered." },
+    price_rule: text("The catalogue's price row that it was charged by."),
+    attempts: list(
+      object({
+        provider: text(),
+        model: text("The provider's name of the model."),
+        status: { enum: ["running", "succeeded", "failed", "canceled"] },
+        started: unixSeconds(""),
+        finished: { type: ["integer", "null"] },
+        upstream_id: { type: ["string", "null"] },
+        error: orNull(object({ class: text("The class of the failure.") })),
+        sent: { description: "The body of this upstream call." },
+      }),
+    ),
+  }),
+  RecordedError: object({
+    code: ref("ErrorCode"),
+    message: text(),
+    param: { type: ["string", "null"] },
+  }),
+  GenerationSummary: object({
+    id: text(),
+    model: text(),
+    provider: text(),
+    status: text(),
+    created_at: { type: "string", format: "date-time" },
+    latency_ms: { type: ["integer", "null"] },
+    request_id: text(),
+    user: { type: ["string", "null"], description: "The body's `user`." },
+    referer: { type: ["string", "null"], description: "The `HTTP-Referer` header." },
+    title: { type: ["string", "null"], description: "The `X-Title` header." },
+    usage: object({ cost: { type: "number", description: "US dollars." }, images: integer("Delivered images.") }),
+    error: orNull(ref("RecordedError")),
+  }),
+  Landing: object({
+    name: { const: "arouter" },
+    version: text(),
+    status: { enum: ["ready", "draining", "not ready"] },
+    docs: { type: "string", format: "uri" },
+    openapi: { type: "string", format: "uri" },
+    base_url: { type: "string", format: "uri", description: "For the official clients." },
+    models: list(text("`author/model`.")),
+  }),
+  ModelList: object({ object: { const: "list" }, data: list(ref("Model")) }),
+  Model: object({
+    id: text("`author/model`."),
+    object: { const: "model" },
+    created: unixSeconds("When the model came out."),
+    owned_by: text(),
+    canonical_slug: text(),
+    name: text(),
+    description: text(),
+    architecture: object({ input_modalities: list(text()), output_modalities: list(text()) }),
+    pricing: ref("Pricing"),
+    supported_parameters: list(text()),
+    default_parameters: { type: "object", description: "What a request without the parameter gets." },
+    expiration_date: { type: ["string", "null"], format: "date", description: "The vendor's last day for the model." },
+    parameters: {
+      type: "object",
+      description: "The rule of every parameter, as data and in words.",
+      additionalProperties: object({ type: text(), description: text(), required: { type: "boolean" }, rule: text() }),
+    },
+    lifecycle: object({ end_date: { type: ["string", "null"] }, successor: { type: ["string", "null"] } }),
+  }),
+  Pricing: object({
+    currency: { const: "USD" },
+    unit: { const: "image" },
+    rows: list(object({ size: text(), quality: text(), usd: text("Decimal string.") }, ["size", "quality"]), {
+      description: "The first row that fits a request is its price.",
+    }),
+    source: text(),
+    checked: { type: "string", format: "date" },
+  }),
+  EndpointList: object({ object: { const: "list" }, data: list(ref("Endpoint")) }),
+  Endpoint: object({
+    provider_id: text(),
+    provider_name: text(),
+    model: text("The provider's name of the model."),
+    pricing: ref("Pricing"),
+    supported_parameters: list(text()),
+  }),
+};

@@ -1,0 +1,181 @@
+/** What the documentation names exists: files, links, settings, commands; the two READMEs say the same; tables agree with the code. */
+import { describe, expect, test } from "bun:test";
+import { existsSync } from "node:fs";
+import { dirname, join, normalize } from "node:path";
+import { Command } from "commander";
+import manifest from "../../package.json" with { type: "json" };
+import { loadCatalogue } from "../../src/catalogue/index.ts";
+import { addDoctor } from "../../src/commands/doctor.ts";
+import { addGenerate } from "../../src/commands/generate.ts";
+import { addKeys } from "../../src/commands/keys.ts";
+import { addModels } from "../../src/commands/models.ts";
+import { addServe } from "../../src/commands/serve.ts";
+import { formatUsd } from "../../src/money.ts";
+import { adapters } from "../../src/providers/index.ts";
+import { blocksOf, codesIn, documents, headingsOf, linksOf, proseOf, read, root, tableOf } from "./documents.ts";
+
+const readmes = ["README.md", "README.zh-Hant.md"] as const;
+/** The changelog speaks of what has been, decisions of what was decided: names in them may go out of use. */
+const current = documents.filter((file) => !/^CHANGELOG|^docs\/decisions\//.test(file));
+
+describe.each(documents)("%s", (file) => {
+  test("links only to files and headings that exist", () => {
+    for (const target of linksOf(file)) {
+      if (/^[a-z]+:/.test(target)) continue;
+      const [path = "", anchor] = target.split("#");
+      const found = path === "" ? file : normalize(join(dirname(file), path));
+      expect({ target, exists: existsSync(join(root, found)) }).toEqual({ target, exists: true });
+      if (anchor !== undefined && found.endsWith(".md")) {
+        expect(headingsOf(found).map((heading) => heading.anchor)).toContain(anchor);
+      }
+    }
+  });
+
+  test("names only files that exist", () => {
+    const named = [
+      ...codesIn(proseOf(file)).filter((code) =>
+        /^(src|models|docs|test|scripts|bench|examples|bin|\.ci)\/\S*$/.test(code),
+      ),
+      ...[...read(file).matchAll(/^ {4}((?:src|models|test|bench)\/\S*) /gm)].map(([, path]) => path ?? ""),
+    ];
+    for (const path of named) {
+      // Patterns, and the stand-ins of instructions.
+      if (/[*<A-Z]|acme/.test(path)) continue;
+      expect({ path, exists: existsSync(join(root, path)) }).toEqual({ path, exists: true });
+    }
+  });
+
+  test("sends nobody to a package of this name on a registry", () => {
+    expect(read(file)).not.toMatch(
+      /npm (install|i|add) (-\S+ )*arouter\b|(pnpm|yarn|bun) (add|dlx|x) arouter\b|bunx arouter\b/,
+    );
+  });
+});
+
+describe.each(current)("%s", (file) => {
+  test("names only settings that exist", () => {
+    const config = read("src/config.ts");
+    const ofCommands = /\.env\("([A-Z_]+)"\)/g;
+    const known = new Set([
+      ...[...config.matchAll(/^ {2}([A-Z_]+): [o{]/gm)].map(([, name]) => name),
+      ...adapters.flatMap(({ settings }) =>
+        settings === null ? [] : [settings.keyVariable, settings.baseUrlVariable],
+      ),
+      ...[...read("src/commands/generate.ts").matchAll(ofCommands)].map(([, name]) => name),
+    ]);
+    expect(known).toContain("AROUTER_DATA");
+    const named = read(file).match(/\b(AROUTER|OPENAI|STABILITY|REPLICATE|DATABASE)_[A-Z_]+\b/g) ?? [];
+    expect(named.filter((name) => !known.has(name))).toEqual([]);
+  });
+
+  test("names only commands, options and scripts that exist", () => {
+    for (const [, rest = ""] of read(file).matchAll(/npx arouter ([^\n`]*)/g)) checkCommand(rest);
+    const scripts = Object.keys(manifest.scripts);
+    for (const [, script = ""] of read(file).matchAll(
+      /npm (?:run )?(start|test|run|check|bench|dev|build|format)\b(?! \w)/g,
+    )) {
+      expect(scripts).toContain(script);
+    }
+    for (const [, script = ""] of read(file).matchAll(/npm run (\w+)/g)) expect(scripts).toContain(script);
+  });
+});
+
+const program = new Command("arouter");
+for (const add of [addServe, addGenerate, addKeys, addModels, addDoctor]) add(program);
+
+function checkCommand(rest: string): void {
+  let command = program;
+  const words = rest.replaceAll(/"[^"]*"/g, "x").split(/\s+/);
+  for (const word of words) {
+    const next = command.commands.find((candidate) => candidate.name() === word);
+    if (next === undefined) break;
+    command = next;
+  }
+  // Groups of commands are not documented as commands of their own, except to ask for help.
+  if (!words.includes("--help"))
+    expect({ rest, commands: command.commands.map((one) => one.name()) }).toEqual({ rest, commands: [] });
+  const options = ["--help", ...command.options.flatMap(({ short, long }) => [short, long])];
+  for (const word of words.filter((word) => /^--?[a-z]/.test(word)))
+    expect({ rest, options }).toEqual({ rest, options: expect.arrayContaining([word]) });
+}
+
+describe("the two READMEs", () => {
+  const [english, chinese] = readmes;
+
+  test("have the same sections", () => {
+    expect(headingsOf(chinese).map(({ level }) => level)).toEqual(headingsOf(english).map(({ level }) => level));
+  });
+
+  test("have the same code blocks", () => {
+    const plain = (file: string) => blocksOf(file).map(({ language, mark, code }) => ({ language, mark, code }));
+    expect(plain(chinese)).toEqual(plain(english));
+  });
+
+  test("lead to the same places", () => {
+    const others = (file: string) => linksOf(file).filter((target) => !readmes.some((readme) => readme === target));
+    expect(others(chinese)).toEqual(others(english));
+  });
+
+  test("name the same things in every section", () => {
+    const sections = (file: string) =>
+      proseOf(file)
+        .split(/^#+ /m)
+        .map((section) => [...new Set(codesIn(section))].sort());
+    expect(sections(chinese)).toEqual(sections(english));
+  });
+});
+
+describe("tables of the READMEs", () => {
+  const catalogue = loadCatalogue();
+
+  test.each([
+    ["README.md", "Model"],
+    ["README.zh-Hant.md", "模型"],
+  ])("%s has the catalogue's models, sizes and prices", (file, heading) => {
+    const rows = tableOf(file, heading);
+    expect(rows.map(([id = ""]) => id.replaceAll("`", "")).sort()).toEqual(catalogue.models.map(({ id }) => id));
+    for (const [id = "", sizes = "", parameters = "", n, prices = ""] of rows) {
+      const model = catalogue.find(id.replaceAll("`", ""));
+      if (model === undefined) throw new Error(`no model ${id}`);
+      const rule = model.parameters.find(({ name }) => name === "size");
+      if (rule?.type === "size") expect(codesIn(sizes).filter((code) => /^\d/.test(code))).toEqual(rule.values);
+      if (rule?.type === "size_rule") {
+        for (const number of [rule.divisible_by, rule.min_side, rule.max_side]) expect(sizes).toContain(String(number));
+      }
+      const words = new Set([
+        ...model.supportedParameters,
+        ...model.parameters.flatMap((one) => ("values" in one ? one.values : [])),
+      ]);
+      expect(codesIn(parameters).filter((code) => !words.has(code))).toEqual([]);
+      expect(n).toBe(model.maxN === 1 ? "1" : `1–${model.maxN}`);
+      const documented = new Set([...prices.matchAll(/\$([\d.]+)/g)].map(([, usd]) => usd));
+      expect(documented).toEqual(new Set(model.routes[0].price.rows.map(({ unitNanos }) => formatUsd(unitNanos))));
+    }
+  });
+
+  test.each([
+    ["README.md", "Name"],
+    ["README.zh-Hant.md", "名稱"],
+  ])("%s has the settings of the reference", (file, heading) => {
+    const reference = tableOf("docs/reference/settings.md", "Name").map(([name, fallback = ""]) => [
+      name,
+      ...codesIn(fallback),
+    ]);
+    expect(tableOf(file, heading).map(([name, fallback = ""]) => [name, ...codesIn(fallback)])).toEqual(reference);
+  });
+
+  test.each(readmes)("%s has every prompt token of the sandbox", (file) => {
+    const tokens = [...read("src/providers/sandbox/server.ts").matchAll(/includes\("(\[\[\w+\]\])"\)/g)].map(
+      ([, token]) => token ?? "",
+    );
+    expect(tokens.length).toBeGreaterThan(3);
+    for (const token of [...tokens, "[[slow:SECONDS]]"]) expect(read(file)).toContain(`\`${token}\``);
+  });
+});
+
+test("the hero picture is what the sandbox draws, and not heavy", async () => {
+  const file = Bun.file(join(root, "docs", "pictures", "hero.png"));
+  expect(file.size).toBeLessThan(600_000);
+  const head = new DataView(await file.slice(0, 24).arrayBuffer());
+  expect([head.getUint32(16), head.getUint32(20)]).toEqual([1792, 1024]);
+});
