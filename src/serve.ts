@@ -41,9 +41,9 @@ export async function serve(config: Config, ports: ServePorts = {}): Promise<Run
     idleTimeout: idleTimeoutSeconds,
     // Bodies are capped while they are read; the runtime's own limit would answer without our envelope.
     maxRequestBodySize: Number.MAX_SAFE_INTEGER,
-    fetch: (request, runtime) => app.fetch(request, { keepOpen: (open: Request) => runtime.timeout(open, 0) }),
+    fetch: (request, runtime) => app.fetch(addressed(request, url), { keepOpen: () => runtime.timeout(request, 0) }),
   });
-  const url = `http://${config.host.includes(":") ? `[${config.host}]` : config.host}:${server.port}`;
+  const url: string = `http://${config.host.includes(":") ? `[${config.host}]` : config.host}:${server.port}`;
 
   const background = new AbortController();
   const work = Promise.all([
@@ -68,4 +68,10 @@ export async function serve(config: Config, ports: ServePorts = {}): Promise<Run
   }
   let stopping: Promise<void> | undefined;
   return { url, stop: () => (stopping ??= stop()) };
+}
+
+/** A request without a Host, or with one that is none, counts as sent to where we listen (CONTRACT.md "Settings"). */
+function addressed(request: Request, ownUrl: string): Request {
+  if (URL.canParse(request.url)) return request;
+  return new Request(ownUrl + request.url.replace(/^https?:\/\/[^/]*/, ""), request);
 }

@@ -34,6 +34,8 @@ export async function recoverAbandoned(context: Context): Promise<void> {
     .where("lease_until", "<", context.clock.now())
     .execute();
   for (const { id, provider, requested } of abandoned) {
+    // A program that slept past its lease still has its own job; the next renewal says so again.
+    if (context.jobs.ids().includes(id)) continue;
     if (!(await claim(context, id))) continue;
     context.logger.warn({ generation: id }, "taking over an abandoned generation");
     context.jobs

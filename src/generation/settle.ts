@@ -10,6 +10,7 @@ import type { Context } from "./context.ts";
 import { explainFailure } from "./failures.ts";
 import type { FinishedGeneration, FinishedImage } from "./finished.ts";
 import type { Plan } from "./plan.ts";
+import { withoutQuotations } from "./prompts.ts";
 import type { FinishedAttempt } from "./run.ts";
 
 /** A vendor chooses the pixels of a ratio from a short list; a shape further off than this was not what was asked. */
@@ -27,6 +28,8 @@ export async function settle(
 ): Promise<FinishedGeneration> {
   const images = outcomes.flatMap(({ outcome }): FinishedImage[] => (outcome.kind === "done" ? outcome.images : []));
   const finished = conclude(context, job.id, plan, outcomes, images);
+  // The client is told what the vendor said; what is kept and logged is that without the client's own words.
+  const keepable = (message: string) => withoutQuotations(message, plan.checked.requested);
   await context.database.transaction().execute(async (transaction) => {
     const settled = await transaction
       .updateTable("generations")
@@ -34,7 +37,7 @@ export async function settle(
         status: finished.error === null ? "succeeded" : "failed",
         finished_at: finished.finishedAt,
         cost_nanos: finished.cost,
-        error: finished.error === null ? null : JSON.stringify(errorRecord(finished.error)),
+        error: finished.error === null ? null : JSON.stringify(errorRecord(finished.error, keepable)),
         warnings: finished.warnings.length === 0 ? null : JSON.stringify(finished.warnings),
         usage: finished.usage === undefined ? null : JSON.stringify(finished.usage),
       })
@@ -43,10 +46,10 @@ export async function settle(
       .where("status", "=", "running")
       .executeTakeFirst();
     if (settled.numUpdatedRows === 0n) throw new Error("the generation belongs to another program by now");
-    for (const attempt of outcomes) await recordAttempt(transaction, job.id, attempt);
+    for (const attempt of outcomes) await recordAttempt(transaction, job.id, attempt, keepable);
     if (images.length > 0) await transaction.insertInto("images").values(imageRows(context, finished)).execute();
   });
-  logFailures(context, job, plan, outcomes);
+  logFailures(context, job, plan, outcomes, keepable);
   return finished;
 }
 
@@ -127,17 +130,19 @@ function whyNothing(outcomes: FinishedAttempt[], plan: Plan): PublicError {
 }
 
 /** A public error as it is kept with its generation. */
-export function errorRecord(error: PublicError) {
-  return { code: error.code, message: error.message, param: error.param, retry_after_ms: error.retryAfterMs };
+export function errorRecord(error: PublicError, keepable: (message: string) => string = (message) => message) {
+  return { code: error.code, message: keepable(error.message), param: error.param, retry_after_ms: error.retryAfterMs };
 }
 
 async function recordAttempt(
   transaction: DatabaseTransaction,
   generationId: string,
   finished: FinishedAttempt,
+  keepable: (message: string) => string,
 ): Promise<void> {
   const { attempt, outcome, finishedAt } = finished;
-  const failure = outcome.kind === "failed" ? { class: outcome.failure.class, message: outcome.failure.message } : null;
+  const failure =
+    outcome.kind === "failed" ? { class: outcome.failure.class, message: keepable(outcome.failure.message) } : null;
   await transaction
     .updateTable("attempts")
     .set({
@@ -176,7 +181,13 @@ export function expirySeconds(finished: Pick<FinishedGeneration, "finishedAt">):
   return Math.floor(finished.finishedAt / 1000) + linkLifeSeconds;
 }
 
-function logFailures(context: Context, job: AdmittedJob, plan: Plan, outcomes: FinishedAttempt[]): void {
+function logFailures(
+  context: Context,
+  job: AdmittedJob,
+  plan: Plan,
+  outcomes: FinishedAttempt[],
+  keepable: (message: string) => string,
+): void {
   for (const { attempt, outcome } of outcomes) {
     if (outcome.kind !== "failed" || outcome.failure.class === "refused") continue;
     const fields = {
@@ -185,7 +196,7 @@ function logFailures(context: Context, job: AdmittedJob, plan: Plan, outcomes: F
       provider: plan.provider.adapter.id,
       attempt: attempt.sequence,
       failure: outcome.failure.class,
-      vendor: outcome.failure.class === "invalid_request" ? undefined : outcome.failure.message,
+      vendor: outcome.failure.class === "invalid_request" ? undefined : keepable(outcome.failure.message),
     };
     const lax = outcome.failure.class === "invalid_request";
     context.logger.warn(fields, lax ? "the catalogue is too lax: the provider rejected a parameter" : "attempt failed");

@@ -48,7 +48,9 @@ export async function answerWithBase64(
       lead += `${position === 0 ? "" : ","}{${revised === "" ? "" : `${revised},`}"b64_json":"`;
       for (let at = 0; at < picture.size; at += pieceBytes) {
         const piece = await picture.slice(at, at + pieceBytes).bytes();
-        yield Buffer.from(lead + piece.toBase64(), "latin1");
+        // Base64 is ASCII, so the cheap encoding is right for it; a revised prompt may be in any script.
+        if (lead !== "") yield Buffer.from(lead, "utf8");
+        yield Buffer.from(piece.toBase64(), "latin1");
         lead = "";
       }
       lead += '"}';

@@ -29,7 +29,8 @@ const cors = {
 async function serveFile(server: Server, c: HttpContext): Promise<Response> {
   const file = c.req.param("file") ?? "";
   const expires = c.req.query("expires") ?? "";
-  if (!server.links.verify(file, expires, c.req.query("signature") ?? "")) {
+  const hasMore = new URL(c.req.url).searchParams.size !== 2;
+  if (hasMore || !server.links.verify(file, expires, c.req.query("signature") ?? "")) {
     throw new PublicError("invalid_link", "This link is not valid: it was altered, or signed with another secret.");
   }
   const remainingMs = Number(expires) * 1000 - server.clock.now();
@@ -59,7 +60,8 @@ async function serveFile(server: Server, c: HttpContext): Promise<Response> {
   const range =
     ifRange === undefined || ifRange.trim() === etag ? parseRange(c.req.header("range"), image.bytes) : null;
   if (range === "unsatisfiable") {
-    return new Response(null, { status: 416, headers: { ...headers, "content-range": `bytes */${image.bytes}` } });
+    const refused = { "content-range": `bytes */${image.bytes}`, "x-should-retry": "false" };
+    return new Response(null, { status: 416, headers: { ...headers, ...refused } });
   }
   if (range === null) return new Response(blob, { headers: { ...headers, "content-length": String(image.bytes) } });
   return new Response(blob.slice(range.start, range.end + 1), {

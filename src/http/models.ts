@@ -46,7 +46,10 @@ export function addModels(app: Hono<Env>, server: Server): void {
   methods(app, "/v1/models/:author/:slug", {
     GET: async (c) => {
       await authenticate(server, c);
-      return c.json(listModel(find(`${c.req.param("author")}/${c.req.param("slug")}`)));
+      const { author = "", slug = "" } = c.req.param();
+      // A bare id, or one with an encoded slash, is one segment: this is `{id}/endpoints` then.
+      if (slug === "endpoints") return c.json({ object: "list", data: listEndpoints(find(author)) });
+      return c.json(listModel(find(`${author}/${slug}`)));
     },
   });
   methods(app, "/v1/models/:author/:slug/endpoints", {
