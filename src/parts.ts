@@ -1,6 +1,5 @@
 /** Puts the parts of a running ARouter together. With `serve.ts` the only place that knows `storage/`. */
 import { lookup } from "node:dns/promises";
-import { access, constants } from "node:fs/promises";
 import { join } from "node:path";
 import { loadCatalogue } from "./catalogue/index.ts";
 import type { Config } from "./config.ts";
@@ -11,7 +10,7 @@ import { newId } from "./ids.ts";
 import { type Clock, type Logger, type Random, systemClock, systemRandom } from "./ports.ts";
 import type { Resolve } from "./providers/address.ts";
 import { adapters } from "./providers/index.ts";
-import { openDiskStore, removeUnfinished } from "./storage/disk.ts";
+import { checkDiskStore, openDiskStore, removeUnfinished } from "./storage/disk.ts";
 import { openSqlite } from "./storage/sqlite.ts";
 
 export interface Parts extends Context {
@@ -55,7 +54,7 @@ export async function openParts(config: Config, ports: PartsPorts): Promise<Part
     removeUnfinished: (olderThanMs) => removeUnfinished(imageFolder, olderThanMs),
     async checkReady() {
       await database.selectFrom("facts").select("name").limit(1).execute();
-      await access(imageFolder, constants.W_OK);
+      await checkDiskStore(imageFolder);
     },
     close,
   };

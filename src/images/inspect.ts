@@ -57,10 +57,12 @@ function inspectWebp(view: DataView) {
   if (view.byteLength < 30) return "more";
   const uint24 = (at: number) => view.getUint16(at, true) | (view.getUint8(at + 2) << 16);
   switch (view.getUint32(12)) {
-    case 0x56503820: // "VP8 ": lossy
+    case 0x56503820: // "VP8 ": lossy, behind a start code
+      if (view.getUint16(23) !== 0x9d01 || view.getUint8(25) !== 0x2a) return null;
       return facts("image/webp", view.getUint16(26, true) & 0x3fff, view.getUint16(28, true) & 0x3fff);
     case 0x5650384c: {
-      // "VP8L": lossless, 14 bits each
+      // "VP8L": lossless, behind a signature, 14 bits each
+      if (view.getUint8(20) !== 0x2f) return null;
       const bits = view.getUint32(21, true);
       return facts("image/webp", (bits & 0x3fff) + 1, ((bits >>> 14) & 0x3fff) + 1);
     }

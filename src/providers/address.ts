@@ -5,7 +5,13 @@
 import ipaddr from "ipaddr.js";
 
 /** Clouds answer with credentials at these; 169.254.169.254 and fe80::/10 fall under link-local. */
-const metadataAddresses = new Set(["fd00:ec2::254", "100.100.100.200", "192.0.0.192"]);
+const metadataAddresses = new Set([
+  "fd00:ec2::254", // AWS
+  "fd20:ce::254", // Google
+  "100.100.100.200", // Alibaba
+  "192.0.0.192", // Oracle
+  "168.63.129.16", // Azure's host, at a public address
+]);
 
 /** The link must not be followed; the message says why, without repeating the link. */
 export class AddressRefusedError extends Error {
@@ -63,10 +69,22 @@ function checkIp(address: string, trusted: boolean): void {
   if (!ipaddr.isValid(address)) refuse("has a host name without a usable address");
   // `process` turns an IPv4 address written as IPv6 back into IPv4, so that it cannot slip through.
   const ip = ipaddr.process(address);
-  const range = ip.range();
-  if (range === "linkLocal" || metadataAddresses.has(ip.toString()))
-    refuse("leads to a link-local or metadata address");
-  if (!trusted && range !== "unicast") refuse("leads to a private, loopback or reserved address");
+  const carried = carriedAddress(ip);
+  for (const form of [ip, ...carried]) {
+    if (form.range() === "linkLocal" || metadataAddresses.has(form.toString()))
+      refuse("leads to a link-local or metadata address");
+  }
+  if (!trusted && (ip.range() !== "unicast" || carried.length > 0))
+    refuse("leads to a private, loopback or reserved address");
+}
+
+/** The IPv4 address that an IPv6 address of a translation (NAT64, 6to4, IPv4-compatible) leads to. */
+function carriedAddress(ip: ipaddr.IPv4 | ipaddr.IPv6): ipaddr.IPv4[] {
+  if (!(ip instanceof ipaddr.IPv6)) return [];
+  const bytes = ip.toByteArray();
+  if (ip.range() === "6to4") return [new ipaddr.IPv4(bytes.slice(2, 6))];
+  const translated = ["rfc6052", "rfc6145"].includes(ip.range()) || bytes.slice(0, 12).every((byte) => byte === 0);
+  return translated ? [new ipaddr.IPv4(bytes.slice(12))] : [];
 }
 
 function refuse(why: string): never {

@@ -65,6 +65,7 @@ async function follow(link: string, options: DownloadOptions): Promise<Response>
     const response = await options.fetch(address.pinnedUrl, {
       headers: { host: address.host, accept: "image/*" },
       redirect: "manual",
+      timeout: false, // the attempt's life is the limit, not the runtime's
       signal: options.signal,
       ...(address.serverName === undefined ? {} : { tls: { serverName: address.serverName } }),
     } as RequestInit);

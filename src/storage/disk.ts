@@ -1,8 +1,11 @@
 /** Picture bytes on the local disk: written beside their place, then renamed into it. */
 import { mkdirSync } from "node:fs";
-import { type FileHandle, open, opendir, rename, stat, unlink } from "node:fs/promises";
+import { access, constants, type FileHandle, open, opendir, rename, stat, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import type { ImageStore, ImageWriter } from "../ports.ts";
+
+/** Chunks are collected up to this size: every write is a trip to another thread, which costs more than the copy. */
+const batchBytes = 256 << 10;
 
 const idPattern = /^img-[0-9a-z]{26}$/;
 
@@ -16,7 +19,18 @@ export function openDiskStore(folder: string): ImageStore {
     return join(folder, id);
   };
   return {
-    create: async (id) => writer(await open(join(unfinished, id), "wx", 0o600), join(unfinished, id), pathOf(id)),
+    async create(id) {
+      const finalPath = pathOf(id);
+      const temporaryPath = join(unfinished, id);
+      const file = await open(temporaryPath, "wx", 0o600);
+      // Looked at with the temporary name in hand: nobody else can finish this id from here on.
+      if (await Bun.file(finalPath).exists()) {
+        await file.close();
+        await unlink(temporaryPath);
+        throw new Error("an image of this id is there already");
+      }
+      return writer(file, temporaryPath, finalPath);
+    },
     async open(id) {
       const file = Bun.file(pathOf(id));
       return (await file.exists()) ? file : null;
@@ -30,6 +44,12 @@ export function openDiskStore(folder: string): ImageStore {
   };
 }
 
+/** @throws with the reason when nothing can be written */
+export async function checkDiskStore(folder: string): Promise<void> {
+  // Executable is what a folder is and a file in its place is not.
+  await access(join(folder, "unfinished"), constants.W_OK | constants.X_OK);
+}
+
 /** Removes files that a crashed process left half-written. Younger ones may belong to another process on this folder. */
 export async function removeUnfinished(folder: string, olderThanMs: number): Promise<void> {
   for await (const entry of await opendir(join(folder, "unfinished"))) {
@@ -40,16 +60,30 @@ export async function removeUnfinished(folder: string, olderThanMs: number): Pro
 }
 
 function writer(file: FileHandle, temporaryPath: string, finalPath: string): ImageWriter {
+  let batch: Buffer | undefined;
+  let filled = 0;
   let closed = false;
+  const put = async (bytes: Uint8Array) => {
+    for (let at = 0; at < bytes.length; ) at += (await file.write(bytes, at)).bytesWritten;
+  };
+  const flush = async () => {
+    if (batch !== undefined) await put(batch.subarray(0, filled));
+    filled = 0;
+  };
   const close = async () => {
     if (!closed) await file.close();
     closed = true;
   };
   return {
     async write(chunk) {
-      for (let at = 0; at < chunk.length; ) at += (await file.write(chunk, at)).bytesWritten;
+      if (filled + chunk.length > batchBytes) await flush();
+      if (chunk.length >= batchBytes) return put(chunk);
+      batch ??= Buffer.allocUnsafeSlow(batchBytes);
+      batch.set(chunk, filled);
+      filled += chunk.length;
     },
     async finish() {
+      await flush();
       // On disk before it has its name, so that a power cut never leaves a paid picture empty.
       await file.datasync();
       await close();

@@ -27,7 +27,7 @@ export async function openSqlite(path: string): Promise<OpenDatabase> {
   // First, so that a second process that is starting at the same moment waits instead of failing.
   file.run("PRAGMA busy_timeout = 5000");
   for (const pragma of ["journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "secure_delete = ON"]) {
-    file.run(`PRAGMA ${pragma}`);
+    await patiently(() => file.run(`PRAGMA ${pragma}`));
   }
   const database: Database = new Kysely<Tables>({ dialect: new SqliteDialect({ database: forKysely(file) }) });
   // One write transaction around all migrations: a second process that starts now waits, then finds nothing to do.
@@ -46,6 +46,19 @@ export async function openSqlite(path: string): Promise<OpenDatabase> {
     },
     close: () => database.destroy(),
   };
+}
+
+/** Changing the journal mode is refused at once while another program opens or closes the file, whatever `busy_timeout` says. */
+async function patiently(work: () => void): Promise<void> {
+  for (let tries = 0; ; tries += 1) {
+    try {
+      return work();
+    } catch (error) {
+      const busy = String((error as { code?: string }).code).startsWith("SQLITE_BUSY");
+      if (!busy || tries >= 200) throw error;
+      await Bun.sleep(25);
+    }
+  }
 }
 
 async function migrate(database: Database): Promise<void> {
