@@ -5,6 +5,16 @@ import { fileURLToPath } from "node:url";
 import { ensureInstalled } from "../scripts/ensure-installed.mjs";
 
 const main = fileURLToPath(new URL("../src/main.ts", import.meta.url));
+const signals = ["SIGINT", "SIGTERM", "SIGHUP"];
 const child = spawn(ensureInstalled(), [main, ...process.argv.slice(2)], { stdio: "inherit" });
-for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => child.kill(signal));
-child.on("exit", (code, signal) => process.exit(signal ? 1 : (code ?? 1)));
+for (const signal of signals) process.on(signal, () => child.kill(signal));
+child.on("error", (error) => {
+  console.error(`arouter: Bun cannot be started: ${error.message}`);
+  process.exit(1);
+});
+child.on("exit", (code, signal) => {
+  if (signal === null) process.exit(code ?? 1);
+  // Ends by the same signal, so that a shell sees what happened.
+  for (const name of signals) process.removeAllListeners(name);
+  process.kill(process.pid, signal);
+});

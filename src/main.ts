@@ -2,18 +2,25 @@
 /** The `arouter` command. */
 import { Command, CommanderError } from "commander";
 import { addDoctor } from "./commands/doctor.ts";
+import { explain } from "./commands/failure.ts";
 import { addGenerate } from "./commands/generate.ts";
 import { addKeys } from "./commands/keys.ts";
 import { addModels } from "./commands/models.ts";
 import { addServe } from "./commands/serve.ts";
-import { ConfigError } from "./config.ts";
-import { PublicError } from "./errors.ts";
 import { version } from "./version.ts";
 
 const program = new Command("arouter")
   .description("One OpenAI-compatible endpoint in front of every image model.")
   .version(version)
   .showHelpAfterError("(run with --help for usage)")
+  .addHelpText(
+    "after",
+    `
+Examples:
+  arouter serve
+  arouter generate "a lighthouse at dawn" -o lighthouse.png
+  arouter doctor`,
+  )
   .exitOverride();
 addServe(program);
 addGenerate(program);
@@ -26,7 +33,8 @@ try {
 } catch (error) {
   if (error instanceof CommanderError) process.exit(error.exitCode);
   // What a person can act on is said in one line; a fault of ours shows where it lies.
-  if (error instanceof ConfigError || error instanceof PublicError) console.error(`arouter: ${error.message}`);
-  else console.error("arouter: unexpected error:", error);
+  const explanation = explain(error);
+  if (explanation === null) console.error("arouter: unexpected error:", error);
+  else console.error(`arouter: ${explanation}`);
   process.exit(1);
 }

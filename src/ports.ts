@@ -14,6 +14,7 @@ export interface Random {
 
 /** Takes the bytes of one picture while they arrive. Nothing is visible under the id before `finish` has resolved. */
 export interface ImageWriter {
+  /** The chunk's memory is the caller's again once this has resolved. */
   write(chunk: Uint8Array): Promise<void>;
   /** Makes the bytes durable and visible. */
   finish(): Promise<void>;

@@ -61,12 +61,41 @@ export async function authenticate(database: Database, secret: string, clock: Cl
   return key;
 }
 
+/**
+ * The rows that own what `arouter generate` makes in its own process. Their hash is no hash, so no secret leads to them:
+ * they are nobody's keys, and therefore not listed, not changed, and not counted as a database's first keys.
+ */
+const commandLine = "command-line-";
+const ofCommandLine = `${commandLine}%`;
+
+/** The command line's own row, made when it is first needed. */
+export async function commandLineKey(database: Database, kind: "live" | "test", clock: Clock): Promise<Key> {
+  const key: Key = {
+    hash: commandLine + kind,
+    name: `command line (${kind === "live" ? "live" : "sandbox"})`,
+    label: "command line",
+    kind,
+    disabled: 0,
+    created_at: clock.now(),
+    updated_at: null,
+    expires_at: null,
+    deleted_at: null,
+  };
+  await database
+    .insertInto("keys")
+    .values(key)
+    .onConflict((conflict) => conflict.doNothing())
+    .execute();
+  return database.selectFrom("keys").selectAll().where("hash", "=", key.hash).executeTakeFirstOrThrow();
+}
+
 /** Newest first; deleted keys are left out. */
 export async function listKeys(database: Database): Promise<Key[]> {
   return database
     .selectFrom("keys")
     .selectAll()
     .where("deleted_at", "is", null)
+    .where("hash", "not like", ofCommandLine)
     .orderBy("created_at", "desc")
     .orderBy("hash")
     .execute();
@@ -78,6 +107,7 @@ export async function findKey(database: Database, hashOrName: string): Promise<K
     .selectFrom("keys")
     .selectAll()
     .where("deleted_at", "is", null)
+    .where("hash", "not like", ofCommandLine)
     .where((where) => where.or([where("hash", "=", hashOrName), where("name", "=", hashOrName)]))
     .execute();
   const [first, second] = found;
@@ -119,7 +149,12 @@ export async function bootstrapKeys(
       .onConflict((conflict) => conflict.doNothing())
       .executeTakeFirst();
     if (claimed.numInsertedOrUpdatedRows === 0n) return null;
-    const any = await transaction.selectFrom("keys").select("hash").limit(1).executeTakeFirst();
+    const any = await transaction
+      .selectFrom("keys")
+      .select("hash")
+      .where("hash", "not like", ofCommandLine)
+      .limit(1)
+      .executeTakeFirst();
     if (any !== undefined) return null;
     const make = async (kind: KeyKind, name: string) =>
       (await createKey(transaction, { name, kind, expiresAt: null }, ports)).secret;

@@ -1,4 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
+import { z } from "zod";
 import { createKey, deleteKey, disableKey, findKey, type Key, listKeys } from "../accounts/keys.ts";
 import type { KeyKind } from "../database.ts";
 import { printTable, withParts } from "./store.ts";
@@ -6,7 +7,18 @@ import { printTable, withParts } from "./store.ts";
 export function addKeys(program: Command): void {
   const keys = program
     .command("keys")
-    .description("Make, list, disable and delete API keys. Works while a server runs.");
+    .description("Make, list, disable and delete API keys. Works while a server runs.")
+    .addHelpText(
+      "after",
+      `
+Changes act at once, also on a running server that uses the same data folder (AROUTER_DATA).
+
+Examples:
+  arouter keys create --name "web shop"
+  arouter keys create --name reports --type management --json
+  arouter keys list
+  arouter keys disable "web shop"`,
+    );
 
   keys
     .command("create")
@@ -19,6 +31,13 @@ export function addKeys(program: Command): void {
     )
     .option("--expires-at <iso>", "when it stops working, e.g. 2027-01-31T00:00:00Z", isoTime)
     .option("--json", "print JSON")
+    .addHelpText(
+      "after",
+      `
+Examples:
+  arouter keys create --name "web shop"
+  arouter keys create --name trial --type test --expires-at 2027-01-31T12:00:00+08:00 --json`,
+    )
     .action(
       async ({ name, type, expiresAt, json }: { name: string; type: KeyKind; expiresAt?: number; json?: true }) => {
         const { key, secret } = await withParts((parts) =>
@@ -33,6 +52,7 @@ export function addKeys(program: Command): void {
     .command("list")
     .description("List all keys, newest first.")
     .option("--json", "print JSON")
+    .addHelpText("after", "\nExamples:\n  arouter keys list\n  arouter keys list --json")
     .action(async ({ json }: { json?: true }) => {
       const all = await withParts((parts) => listKeys(parts.database));
       if (json) return console.log(JSON.stringify(all.map(keyJson)));
@@ -64,6 +84,7 @@ export function addKeys(program: Command): void {
       .argument("<hash-or-name>", "the key's hash, or its name where only one key has it")
       .description(description)
       .option("--json", "print JSON")
+      .addHelpText("after", `\nExamples:\n  arouter keys ${command} "web shop"\n  arouter keys ${command} HASH --json`)
       .action(async (hashOrName: string, { json }: { json?: true }) => {
         const key = await withParts(async (parts) => {
           const found = await findKey(parts.database, hashOrName);
@@ -101,8 +122,11 @@ function nonEmpty(value: string): string {
   return value;
 }
 
+/** A time without an offset would mean another moment on every machine. */
+const isoSchema = z.union([z.iso.datetime({ offset: true }), z.iso.date()]);
+
 function isoTime(value: string): number {
-  const time = /^\d{4}-\d{2}-\d{2}/.test(value) ? Date.parse(value) : Number.NaN;
-  if (Number.isNaN(time)) throw new InvalidArgumentError("Use ISO 8601, e.g. 2027-01-31T00:00:00Z.");
-  return time;
+  const time = isoSchema.safeParse(value);
+  if (!time.success) throw new InvalidArgumentError("Use ISO 8601 with an offset, e.g. 2027-01-31T00:00:00Z.");
+  return Date.parse(time.data);
 }

@@ -41,39 +41,23 @@ export async function answerWithBase64(
     .filter(([, value]) => value !== undefined)
     .map(([name, value]) => `,${JSON.stringify(name)}:${JSON.stringify(value)}`)
     .join("");
-  async function* body(): AsyncGenerator<Uint8Array> {
+  async function* body(): AsyncGenerator<string> {
     let lead = `{"created":${created.created},"data":[`;
     for (const [position, picture] of pictures.entries()) {
       const revised = JSON.stringify(revisedPrompt(finished.images[position] as FinishedImage)).slice(1, -1);
       lead += `${position === 0 ? "" : ","}{${revised === "" ? "" : `${revised},`}"b64_json":"`;
       for (let at = 0; at < picture.size; at += pieceBytes) {
         const piece = await picture.slice(at, at + pieceBytes).bytes();
-        // Base64 is ASCII, so the cheap encoding is right for it; a revised prompt may be in any script.
-        if (lead !== "") yield Buffer.from(lead, "utf8");
-        yield Buffer.from(piece.toBase64(), "latin1");
+        if (lead !== "") yield lead;
+        yield piece.toBase64();
         lead = "";
       }
       lead += '"}';
     }
-    yield Buffer.from(`${lead}]${tail}}`);
+    yield `${lead}]${tail}}`;
   }
-  return new Response(streamOf(body()), {
-    headers: { "content-type": "application/json", ...headers },
-  });
-}
-
-/** One piece at a time, made when the client is ready for it. */
-function streamOf(pieces: AsyncGenerator<Uint8Array>): ReadableStream<Uint8Array> {
-  return new ReadableStream({
-    async pull(controller) {
-      const { done, value } = await pieces.next();
-      if (done) controller.close();
-      else controller.enqueue(value);
-    },
-    async cancel() {
-      await pieces.return(undefined);
-    },
-  });
+  // The runtime asks for the next piece when the client is ready for it, and ends the generator when the client leaves.
+  return new Response(body(), { headers: { "content-type": "application/json", ...headers } });
 }
 
 /** The picture itself, for `Accept: image/*`. */

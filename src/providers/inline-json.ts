@@ -10,8 +10,10 @@ const quote = 0x22;
 const backslash = 0x5c;
 /** Stands where a picture stood; a number follows. */
 const placeholder = "\u0000inline:";
-/** A data-URI prefix (`data:image/png;base64,`) ends within this many characters. */
-const longestPrefix = 64;
+/** A data-URI prefix (`data:image/png;base64,`) ends within this many characters, even with every one escaped. */
+const longestPrefix = 256;
+/** So much base64 is decoded at once: small enough for the processor's cache. A multiple of four. */
+const maxDecodeChars = 1 << 16;
 /** `\\u002b` without its last character. */
 const longestEscape = 5;
 
@@ -94,7 +96,7 @@ export async function readInlineJson(
         }
         key = undefined;
       } else if (byte === 0x3a) {
-        key = String.fromCharCode(...lastString);
+        key = keyOf(lastString);
       } else if (byte > 0x20) {
         key = undefined;
       }
@@ -105,11 +107,17 @@ export async function readInlineJson(
   return { text: new TextDecoder().decode(Buffer.concat(rest)), images };
 }
 
-/** `JSON.parse`, with `InlineImage` handles where pictures stood. */
-export function parseInlineJson(text: string, images: number): unknown {
+/** A key as it is meant; one longer than any of ours, cut short above, may stay as it is. */
+function keyOf(bytes: readonly number[]): string {
+  const raw = String.fromCharCode(...bytes);
+  return raw.includes("\\") ? unescapeJson(raw) : raw;
+}
+
+/** `JSON.parse`, with `InlineImage` handles where pictures stood: under the named fields, where no other string is left. */
+export function parseInlineJson(text: string, images: number, fields: readonly string[]): unknown {
   if (images === 0) return JSON.parse(text);
-  return JSON.parse(text, (_key, value: unknown) => {
-    if (typeof value !== "string" || !value.startsWith(placeholder)) return value;
+  return JSON.parse(text, (key, value: unknown) => {
+    if (typeof value !== "string" || !fields.includes(key) || !value.startsWith(placeholder)) return value;
     const index = Number(value.slice(placeholder.length));
     return Number.isInteger(index) && index >= 0 && index < images ? new InlineImage(index) : value;
   });
@@ -130,20 +138,29 @@ function endOfString(
   return { at: until, found: next >= 0, escaped: open };
 }
 
-/** Decodes base64 that arrives in pieces of any length. */
+/** Decodes base64 that arrives in pieces of any length, always through the same two buffers: new ones cost page faults. */
 class Base64Decoder {
   private readonly image: ImageIntake;
-  private pending = "";
+  private readonly text = Buffer.allocUnsafeSlow(maxDecodeChars);
+  private readonly bytes = Buffer.allocUnsafeSlow((maxDecodeChars * 3) / 4);
+  /** How much of `text` waits for its decoding. */
+  private waiting = 0;
   private started = false;
+  /** The end has been read: after its padding a picture has nothing more. */
+  private ended = false;
 
   constructor(image: ImageIntake) {
     this.image = image;
   }
 
   async push(piece: Uint8Array): Promise<void> {
-    this.pending += Buffer.from(piece.buffer, piece.byteOffset, piece.byteLength).toString("latin1");
-    if (!this.started && this.pending.length < longestPrefix) return;
-    await this.decode(false);
+    for (let at = 0; at < piece.length; ) {
+      const part = piece.subarray(at, at + maxDecodeChars - this.waiting);
+      this.text.set(part, this.waiting);
+      this.waiting += part.length;
+      at += part.length;
+      if (this.started || this.waiting >= longestPrefix) await this.decode(false);
+    }
   }
 
   async end(): Promise<void> {
@@ -151,28 +168,35 @@ class Base64Decoder {
   }
 
   private async decode(last: boolean): Promise<void> {
-    if (!this.started) this.pending = this.pending.replace(/^data:[^,]*,/, "");
-    this.started = true;
     // Some JSON writers escape `/` and `+`; an escape that the end of a piece has cut waits for the next one.
-    const cut = last ? -1 : this.pending.indexOf("\\", this.pending.length - longestEscape);
-    const text = cut < 0 ? this.pending : this.pending.slice(0, cut);
-    const tail = cut < 0 ? "" : this.pending.slice(cut);
-    const base64 = text.includes("\\") ? unescapeJson(text) : text;
-    const bytes = new Uint8Array(Math.ceil((base64.length * 3) / 4) + 3);
+    const arrived = this.text.toString("latin1", 0, this.waiting);
+    const cut = last ? -1 : arrived.indexOf("\\", arrived.length - longestEscape);
+    const text = cut < 0 ? arrived : arrived.slice(0, cut);
+    const tail = cut < 0 ? "" : arrived.slice(cut);
+    let base64 = text.includes("\\") ? unescapeJson(text) : text;
+    if (!this.started) base64 = base64.replace(/^data:[^,]*,/, "");
+    this.started = true;
     let done: { read: number; written: number };
     try {
-      done = bytes.setFromBase64(base64, { lastChunkHandling: last ? "loose" : "stop-before-partial" });
+      done = this.bytes.setFromBase64(base64, { lastChunkHandling: last ? "loose" : "stop-before-partial" });
     } catch {
       throw new ImageIntakeError("the picture is not valid base64");
     }
-    this.pending = base64.slice(done.read) + tail;
-    if (done.written > 0) await this.image.write(bytes.subarray(0, done.written));
+    if (this.ended && done.written > 0) throw new ImageIntakeError("the picture is not valid base64");
+    const padding = base64.indexOf("=");
+    this.ended ||= padding >= 0 && padding < done.read;
+    // Whitespace is not kept: however much of it comes, at most three characters wait for their fourth.
+    this.waiting = this.text.write(base64.slice(done.read).replace(/\s+/g, "") + tail, "latin1");
+    if (done.written > 0) await this.image.write(this.bytes.subarray(0, done.written));
   }
 }
 
+const escapes: Record<string, string> = { n: "\n", r: "\r", t: "\t", f: "\f", "/": "/" };
+
+/** As far as base64 and our own field names can need it; any other escape stays, and is neither. */
 function unescapeJson(text: string): string {
-  return text.replace(/\\(?:u([0-9a-fA-F]{4})|(.))/g, (_match, hex?: string, char?: string) => {
+  return text.replace(/\\(?:u([0-9a-fA-F]{4})|(.))/g, (match, hex?: string, char?: string) => {
     if (hex !== undefined) return String.fromCharCode(Number.parseInt(hex, 16));
-    return char === "n" || char === "r" || char === "t" ? "" : (char ?? "");
+    return escapes[char ?? ""] ?? match;
   });
 }

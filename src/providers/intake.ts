@@ -11,7 +11,10 @@ export interface TakenImage {
 
 /** Takes the bytes of one picture while they arrive; used for exactly one picture. */
 export interface ImageIntake {
-  /** @throws ImageIntakeError when the bytes cannot be a picture or are too many; ImageStoreError */
+  /**
+   * The chunk's memory is the caller's again once this has resolved; it may hold the next chunk then.
+   * @throws ImageIntakeError when the bytes cannot be a picture or are too many; ImageStoreError
+   */
   write(chunk: Uint8Array): Promise<void>;
   /** @throws ImageIntakeError when the picture is not complete; ImageStoreError */
   finish(): Promise<TakenImage>;

@@ -72,6 +72,9 @@ export const openai: Adapter = {
     body: { kind: "json", value: { model: job.model, n: job.count, ...job.parameters } },
   }),
 
+  // §2.1.
+  probe: () => ({ method: "GET", url: "/models" }),
+
   read(reply) {
     // 201 is what some web frameworks answer to any POST; a paid picture is not lost over it.
     return reply.status === 200 || reply.status === 201 ? readSuccess(reply) : readFailure(reply);

@@ -120,6 +120,11 @@ export interface Adapter {
   inlineImageFields: readonly string[];
   submit(job: ProviderJob, context: { baseUrl: string }): HttpCall;
   read(reply: Reply, job: ProviderJob, context: { baseUrl: string }): Step;
+  /**
+   * A call that costs nothing and needs the credential, for `arouter doctor`: JSON with 2xx means that the provider is
+   * there and takes the key, and what any other answer means is `read`'s to say. Absent where the vendor has no such call.
+   */
+  probe?(): HttpCall;
   /** Answers calls in this process instead of the network; only the sandbox has one. */
   local?: (request: Request) => Promise<Response>;
 }

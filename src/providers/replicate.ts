@@ -61,6 +61,9 @@ export const replicate: Adapter = {
     body: { kind: "json", value: { input: { ...job.parameters } } },
   }),
 
+  // Replicate's documentation; upstream-apis.md does not list it.
+  probe: () => ({ method: "GET", url: "/account" }),
+
   // 200, 201 and 202 carry the same object; its `status` says how far it is, not the HTTP status.
   read(reply, _job, context) {
     if (reply.status < 200 || reply.status > 202) return readFailure(reply);

@@ -44,6 +44,9 @@ export const stability: Adapter = {
     body: { kind: "multipart", fields: fieldsOf(job) },
   }),
 
+  // §3.
+  probe: () => ({ method: "GET", url: "/v1/user/balance" }),
+
   read: (reply) => (reply.status === 200 ? readSuccess(reply) : readFailure(reply)),
 };
 

@@ -25,6 +25,7 @@ import {
 const maxRestBytes = 4 << 20;
 /** Of a reply that is not JSON, this much is shown to the adapter. */
 const maxTextChars = 2_000;
+const minPollDelayMs = 250;
 const maxPollDelayMs = 5_000;
 const pollBackoff = 1.3;
 /** A finished job may answer nonsense through a bad proxy now and then, but not for ever. */
@@ -95,15 +96,28 @@ export async function runAttempt(
   const timer = setTimeout(() => life.abort(), options.timeoutMs);
   const attempt = new Attempt(upstream, job, hooks, ports, life.signal);
   try {
-    return await attempt.run(options.resume);
+    return withoutCredential(await attempt.run(options.resume), upstream.credential);
   } catch (error) {
     const failure = attempt.explain(error);
     if (failure === null) throw error;
-    return { kind: "failed", failure, upstreamId: attempt.upstreamId };
+    return withoutCredential({ kind: "failed", failure, upstreamId: attempt.upstreamId }, upstream.credential);
   } finally {
     clearTimeout(timer);
     await attempt.discardUnused();
   }
+}
+
+/** Some upstreams repeat what they were sent, in errors and in headers. The credential goes no further than here. */
+function withoutCredential(outcome: AttemptOutcome, credential: string): AttemptOutcome {
+  if (credential === "") return outcome;
+  const hide = (text: string) => text.replaceAll(credential, "[key]");
+  const upstreamId = outcome.upstreamId === undefined ? undefined : hide(outcome.upstreamId);
+  if (outcome.kind === "done") return { ...outcome, upstreamId };
+  const { message, param, categories } = outcome.failure;
+  const failure: Failure = { ...outcome.failure, message: hide(message) };
+  if (param !== undefined) failure.param = hide(param);
+  if (categories !== undefined) failure.categories = categories.map(hide);
+  return { kind: "failed", failure, upstreamId };
 }
 
 class Attempt {
@@ -113,6 +127,8 @@ class Attempt {
   private readonly hooks: AttemptHooks;
   private readonly ports: TransportPorts;
   private readonly signal: AbortSignal;
+  /** Every picture that was begun, and those among them that are delivered. */
+  private readonly begun: ImageIntake[] = [];
   /** Pictures that came inside a reply, by `InlineImage.index`. */
   private readonly inline: ImageIntake[] = [];
   private readonly used = new Set<ImageIntake>();
@@ -155,7 +171,8 @@ class Attempt {
         if (pending.cancel !== undefined) await this.cancel(pending.cancel);
         throw new TransportFailure("timeout", "the provider did not finish in time");
       }
-      delayMs = Math.min(delayMs * pollBackoff, maxPollDelayMs);
+      // A job that is picked up again is looked at at once, and only that once.
+      delayMs = Math.min(Math.max(delayMs * pollBackoff, minPollDelayMs), maxPollDelayMs);
       const reply = await this.exchange(pending.poll, "poll", this.signal).catch((error: unknown) => {
         if (error instanceof TransportFailure && error.failureClass === "contract_changed") throw error;
         if (!(error instanceof TransportFailure)) throw error;
@@ -180,7 +197,14 @@ class Attempt {
   /** Finishes inline pictures and fetches linked ones, in the order the upstream gave, at most as many as asked. */
   private async collect(step: Extract<Step, { kind: "done" }>): Promise<AttemptOutcome> {
     const wanted = step.images.slice(0, this.job.count);
-    const taken = await Promise.all(wanted.map((image) => this.take(image)));
+    // All have ended before a fault of ours is thrown on: what one call stored is kept whole or not at all.
+    const ended = await Promise.allSettled(wanted.map((image) => this.take(image)));
+    const broken = ended.find((result) => result.status === "rejected");
+    if (broken !== undefined) {
+      this.used.clear();
+      throw broken.reason;
+    }
+    const taken = ended.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));
     const images: AttemptImage[] = [];
     let failure: Failure | undefined;
     taken.forEach((result, position) => {
@@ -193,13 +217,16 @@ class Attempt {
 
   private async take(image: DeliveredImage): Promise<TakenImage | Failure> {
     if ("url" in image.source) {
-      return download(image.source.url, {
+      let latest: ImageIntake | undefined;
+      const result = await download(image.source.url, {
         ...this.ports,
         fetch: this.send,
-        newImage: () => this.hooks.newImage(),
+        newImage: () => (latest = this.begin()),
         trustedOrigin: this.upstream.trustedOrigin,
         signal: this.signal,
       });
+      if (latest !== undefined && !("class" in result)) this.used.add(latest);
+      return result;
     }
     const intake = this.inline[image.source.index];
     if (intake === undefined)
@@ -216,7 +243,7 @@ class Attempt {
 
   /** Pictures that nobody asked for (more than `count`, or inside a reply that failed) leave no bytes behind. */
   async discardUnused(): Promise<void> {
-    for (const intake of this.inline) if (!this.used.has(intake)) await intake.abort();
+    for (const intake of this.begun) if (!this.used.has(intake)) await intake.abort();
   }
 
   private readonly send = ((url: string, init: RequestInit) => {
@@ -268,20 +295,27 @@ class Attempt {
       for await (const chunk of stream) await image.write(chunk);
       return { kind: "image", image: new InlineImage(this.inline.length - 1) };
     }
+    const fields = response.ok ? this.upstream.adapter.inlineImageFields : [];
     const { text, images } = await readInlineJson(stream, {
-      fields: response.ok ? this.upstream.adapter.inlineImageFields : [],
+      fields,
       newImage: () => this.newInline(),
       maxRestBytes,
     });
     try {
-      return { kind: "json", value: parseInlineJson(text, images) };
+      return { kind: "json", value: parseInlineJson(text, images, fields) };
     } catch {
       return { kind: "text", text: text.slice(0, maxTextChars) };
     }
   }
 
-  private newInline(): ImageIntake {
+  private begin(): ImageIntake {
     const image = this.hooks.newImage();
+    this.begun.push(image);
+    return image;
+  }
+
+  private newInline(): ImageIntake {
+    const image = this.begin();
     this.inline.push(image);
     return image;
   }
