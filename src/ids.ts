@@ -5,7 +5,7 @@ const crockford = "0123456789abcdefghjkmnpqrstvwxyz";
 const base62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
 /** `gen-…`, `img-…`, `req-…`, `run-…`: 10 characters of time (milliseconds), 16 of randomness (80 bits). */
-export function newId(prefix: "gen" | "img" | "req" | "run", clock: Clock, random: Random): string {
+export function newId(prefix: "gen" | "img" | "req" | "run" | "mov" | "aud", clock: Clock, random: Random): string {
   let time = "";
   for (let rest = clock.now(), i = 0; i < 10; i++, rest = Math.floor(rest / 32))
     time = crockford.charAt(rest % 32) + time;

@@ -1,6 +1,7 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { createKey, deleteKey, disableKey, findKey, type Key, listKeys } from "../accounts/keys.ts";
+import { commandLine, createKey, deleteKey, findKey, type Key, listKeys, updateKey } from "../accounts/keys.ts";
 import type { KeyKind } from "../database.ts";
+import type { Parts } from "../parts.ts";
 import { printTable, withParts } from "./store.ts";
 
 export function addKeys(program: Command): void {
@@ -22,7 +23,7 @@ export function addKeys(program: Command): void {
     .action(
       async ({ name, type, expiresAt, json }: { name: string; type: KeyKind; expiresAt?: number; json?: true }) => {
         const { key, secret } = await withParts((parts) =>
-          createKey(parts.database, { name, kind: type, expiresAt: expiresAt ?? null }, parts),
+          createKey(parts.database, { name, kind: type, expiresAt: expiresAt ?? null }, commandLine, parts),
         );
         if (json) console.log(JSON.stringify({ key: secret, ...keyJson(key) }));
         else console.log(`${secret}\n\nThis is the only time the key is shown. Hash: ${key.hash}`);
@@ -50,13 +51,13 @@ export function addKeys(program: Command): void {
       );
     });
 
-  change("disable", "Disable a key at once; requests with it are refused.", disableKey, "disabled");
-  change("delete", "Delete a key for good; what it made stays in the reports.", deleteKey, "deleted");
+  change("disable", "Disable a key at once; requests with it are refused.", disable, "disabled");
+  change("delete", "Delete a key for good; what it made stays in the reports.", remove, "deleted");
 
   function change(
     command: "disable" | "delete",
     description: string,
-    act: typeof disableKey,
+    act: (parts: Parts, hash: string) => Promise<unknown>,
     done: "disabled" | "deleted",
   ): void {
     keys
@@ -67,7 +68,7 @@ export function addKeys(program: Command): void {
       .action(async (hashOrName: string, { json }: { json?: true }) => {
         const key = await withParts(async (parts) => {
           const found = await findKey(parts.database, hashOrName);
-          await act(parts.database, found.hash, parts.clock);
+          await act(parts, found.hash);
           return found;
         });
         console.log(
@@ -78,6 +79,9 @@ export function addKeys(program: Command): void {
       });
   }
 }
+
+const disable = (parts: Parts, hash: string) => updateKey(parts.database, hash, { disabled: true }, commandLine, parts);
+const remove = (parts: Parts, hash: string) => deleteKey(parts.database, hash, commandLine, parts);
 
 function keyJson(key: Key) {
   return {

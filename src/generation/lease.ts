@@ -20,6 +20,19 @@ export async function keepLeases(context: Context, signal: AbortSignal): Promise
       .where("id", "in", context.jobs.ids())
       .where("owner", "=", context.instance)
       .execute()
+      .then(() => hearCancellations(context))
       .catch((error: unknown) => context.logger.warn({ err: error }, "could not renew leases"));
   }
+}
+
+/** A cancellation may have been asked of another program on this database. */
+async function hearCancellations(context: Context): Promise<void> {
+  const asked = await context.database
+    .selectFrom("generations")
+    .select("id")
+    .where("status", "=", "running")
+    .where("owner", "=", context.instance)
+    .where("cancel_requested", "=", 1)
+    .execute();
+  for (const { id } of asked) context.jobs.cancel(id);
 }

@@ -37,7 +37,7 @@ export async function recoverAbandoned(context: Context): Promise<void> {
     if (!(await claim(context, id))) continue;
     context.logger.warn({ generation: id }, "taking over an abandoned generation");
     context.jobs
-      .start(id, () => bringToEnd(context, id, provider, requested))
+      .start(id, (cancel) => bringToEnd(context, { id, provider, requested }, cancel))
       .catch(async (error: unknown) => {
         // What cannot even be planned any more (provider or model removed) can only end here.
         if (error instanceof PublicError) await settleAsFailed(context, id, error);
@@ -59,13 +59,12 @@ async function claim(context: Context, id: string): Promise<boolean> {
 
 async function bringToEnd(
   context: Context,
-  id: string,
-  providerId: string,
-  requested: string,
+  { id, provider, requested }: { id: string; provider: string; requested: string },
+  cancel: AbortSignal,
 ): Promise<FinishedGeneration> {
   // The prompt may be gone already; it plays no part in coming back to an upstream job or in its price.
   const checked = checkRequest(context.catalogue, { prompt: "-", ...JSON.parse(requested) });
-  const plan = planGeneration(checked, providerId === "sandbox" ? "test" : "live", context.providers, "0000-00-00");
+  const plan = planGeneration(checked, provider === "sandbox" ? "test" : "live", context.providers, "0000-00-00");
   const rows = await context.database
     .selectFrom("attempts")
     .selectAll()
@@ -94,7 +93,7 @@ async function bringToEnd(
     attempt.resume = { upstreamId: row.upstream_id, poll: JSON.parse(row.poll_call), afterMs: 0, ...cancel };
     resumable.attempts.push(attempt);
   }
-  const outcomes = [...lost, ...(await run(context, resumable))];
+  const outcomes = [...lost, ...(await run(context, resumable, cancel))];
   outcomes.sort((one, other) => one.attempt.sequence - other.attempt.sequence);
   return settle(context, resumable, plan, outcomes);
 }

@@ -17,8 +17,8 @@ export interface FinishedAttempt {
 }
 
 /** @returns one outcome per attempt, in the order of their pictures */
-export async function run(context: Context, job: AdmittedJob): Promise<FinishedAttempt[]> {
-  const ended = await Promise.allSettled(job.attempts.map((attempt) => runOne(context, job.id, attempt)));
+export async function run(context: Context, job: AdmittedJob, cancel: AbortSignal): Promise<FinishedAttempt[]> {
+  const ended = await Promise.allSettled(job.attempts.map((attempt) => runOne(context, job.id, attempt, cancel)));
   return ended.map((result, position): FinishedAttempt => {
     if (result.status === "fulfilled") return result.value;
     // Our own fault (a full disk, a database that does not answer): truthful towards the client, loud in the log.
@@ -28,7 +28,12 @@ export async function run(context: Context, job: AdmittedJob): Promise<FinishedA
   });
 }
 
-async function runOne(context: Context, generationId: string, attempt: AdmittedAttempt): Promise<FinishedAttempt> {
+async function runOne(
+  context: Context,
+  generationId: string,
+  attempt: AdmittedAttempt,
+  cancel: AbortSignal,
+): Promise<FinishedAttempt> {
   const { config, clock } = context;
   const { upstream, job, resume } = attempt;
   const timeoutMs =
@@ -43,8 +48,9 @@ async function runOne(context: Context, generationId: string, attempt: AdmittedA
       onPending: (pending) => persistPending(context, generationId, attempt.sequence, pending),
     },
     context.transport,
-    { timeoutMs, ...(resume === undefined ? {} : { resume }) },
+    { timeoutMs, cancel, ...(resume === undefined ? {} : { resume }) },
   );
+  context.reached("delivered");
   return { attempt, outcome, finishedAt: clock.now() };
 }
 
@@ -65,4 +71,5 @@ async function persistPending(
     .where("generation_id", "=", generationId)
     .where("sequence", "=", sequence)
     .execute();
+  context.reached("pending");
 }

@@ -120,6 +120,8 @@ export interface Adapter {
   inlineImageFields: readonly string[];
   submit(job: ProviderJob, context: { baseUrl: string }): HttpCall;
   read(reply: Reply, job: ProviderJob, context: { baseUrl: string }): Step;
+  /** Set where hanging up ends the work at no cost; elsewhere a call that has been sent is waited for. */
+  hangUpIsFree?: true;
   /** Answers calls in this process instead of the network; only the sandbox has one. */
   local?: (request: Request) => Promise<Response>;
 }

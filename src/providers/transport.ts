@@ -82,18 +82,19 @@ class TransportFailure extends Error {
 
 /**
  * One attempt: one upstream call with everything that belongs to it, within `timeoutMs`. Never rejects for what an
- * upstream does. With `resume`, nothing is submitted: the pending job is picked up again.
+ * upstream does. With `resume`, nothing is submitted: the pending job is picked up again. When `cancel` aborts, a pending
+ * job is canceled upstream and what the upstream then says it delivered is the outcome.
  */
 export async function runAttempt(
   upstream: Upstream,
   job: ProviderJob,
   hooks: AttemptHooks,
   ports: TransportPorts,
-  options: { timeoutMs: number; resume?: PendingJob },
+  options: { timeoutMs: number; cancel: AbortSignal; resume?: PendingJob },
 ): Promise<AttemptOutcome> {
   const life = new AbortController();
   const timer = setTimeout(() => life.abort(), options.timeoutMs);
-  const attempt = new Attempt(upstream, job, hooks, ports, life.signal);
+  const attempt = new Attempt(upstream, job, hooks, ports, { life: life.signal, cancel: options.cancel });
   try {
     return await attempt.run(options.resume);
   } catch (error) {
@@ -112,17 +113,26 @@ class Attempt {
   private readonly job: ProviderJob;
   private readonly hooks: AttemptHooks;
   private readonly ports: TransportPorts;
+  /** Ends calls: the attempt's life, and a cancellation where hanging up is free. */
   private readonly signal: AbortSignal;
+  private readonly canceled: AbortSignal;
   /** Pictures that came inside a reply, by `InlineImage.index`. */
   private readonly inline: ImageIntake[] = [];
   private readonly used = new Set<ImageIntake>();
 
-  constructor(upstream: Upstream, job: ProviderJob, hooks: AttemptHooks, ports: TransportPorts, signal: AbortSignal) {
+  constructor(
+    upstream: Upstream,
+    job: ProviderJob,
+    hooks: AttemptHooks,
+    ports: TransportPorts,
+    signals: { life: AbortSignal; cancel: AbortSignal },
+  ) {
     this.upstream = upstream;
     this.job = job;
     this.hooks = hooks;
     this.ports = ports;
-    this.signal = signal;
+    this.canceled = signals.cancel;
+    this.signal = upstream.adapter.hangUpIsFree ? AbortSignal.any([signals.life, signals.cancel]) : signals.life;
   }
 
   async run(resume: PendingJob | undefined): Promise<AttemptOutcome> {
@@ -149,8 +159,14 @@ class Attempt {
     const { adapter, baseUrl } = this.upstream;
     let delayMs = pending.afterMs;
     let unreadable = 0;
+    let canceling = false;
     for (;;) {
-      await this.ports.clock.sleep(delayMs, this.signal);
+      await this.ports.clock.sleep(delayMs, canceling ? this.signal : AbortSignal.any([this.signal, this.canceled]));
+      if (this.canceled.aborted && !canceling) {
+        canceling = true;
+        delayMs = pending.afterMs;
+        if (pending.cancel !== undefined) await this.cancel(pending.cancel);
+      }
       if (this.signal.aborted) {
         if (pending.cancel !== undefined) await this.cancel(pending.cancel);
         throw new TransportFailure("timeout", "the provider did not finish in time");
