@@ -224,3 +224,11 @@ export interface Tables {
 
 export type Database = Kysely<Tables>;
 export type DatabaseTransaction = Transaction<Tables>;
+
+/**
+ * The database cannot do it now: locked by another program, full, read-only, failing. Nothing has changed, unless the
+ * commit itself failed, where nobody can know; the same may work later.
+ */
+export class DatabaseUnavailableError extends Error {
+  override readonly name = "DatabaseUnavailableError";
+}

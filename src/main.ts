@@ -1,11 +1,14 @@
 #!/usr/bin/env bun
 /** The `arouter` command. */
 import { Command, CommanderError } from "commander";
+import { addCredits } from "./commands/credits.ts";
 import { addDoctor } from "./commands/doctor.ts";
 import { addGenerate } from "./commands/generate.ts";
 import { addKeys } from "./commands/keys.ts";
+import { addLedger } from "./commands/ledger.ts";
 import { addModels } from "./commands/models.ts";
 import { addServe } from "./commands/serve.ts";
+import { addUsage } from "./commands/usage.ts";
 import { ConfigError } from "./config.ts";
 import { PublicError } from "./errors.ts";
 import { version } from "./version.ts";
@@ -18,7 +21,10 @@ const program = new Command("arouter")
 addServe(program);
 addGenerate(program);
 addKeys(program);
+addCredits(program);
 addModels(program);
+addUsage(program);
+addLedger(program);
 addDoctor(program);
 
 try {

@@ -6,6 +6,7 @@ import { PublicError } from "../errors.ts";
 import { newId, newSecret } from "../ids.ts";
 import type { Nanos } from "../money.ts";
 import type { Clock, Random } from "../ports.ts";
+import { changePeriod } from "./limits.ts";
 
 export type Key = Selectable<KeysTable>;
 
@@ -89,7 +90,10 @@ const emptyCounters = {
   day_start: 0,
 };
 
-/** Changes a key's settings; acts at once, also on servers that are running. */
+/**
+ * Changes a key's settings; acts at once, also on servers that are running.
+ * @throws PublicError not_found when there is no such key any more
+ */
 export async function updateKey(
   database: Database,
   hash: string,
@@ -98,11 +102,15 @@ export async function updateKey(
   ports: KeyPorts,
 ): Promise<Key> {
   return inTransaction(database, async (transaction) => {
-    await transaction
+    const now = ports.clock.now();
+    const changed = await transaction
       .updateTable("keys")
-      .set({ ...columnsOf(changes), updated_at: ports.clock.now() })
+      .set({ ...columnsOf(changes), updated_at: now })
       .where("hash", "=", hash)
-      .execute();
+      .where("deleted_at", "is", null)
+      .executeTakeFirst();
+    if (changed.numUpdatedRows === 0n) throw noSuchKey();
+    if (changes.limitReset !== undefined) await changePeriod(transaction, hash, changes.limitReset, now);
     await audit(
       transaction,
       { actor, action: "update", key_hash: hash, changes: JSON.stringify(described(changes)) },
@@ -112,14 +120,25 @@ export async function updateKey(
   });
 }
 
-/** A deleted key is gone for clients at once and kept for reports. */
+/**
+ * A deleted key is gone for clients at once and kept for reports.
+ * @throws PublicError not_found when there is no such key any more
+ */
 export async function deleteKey(database: Database, hash: string, actor: string, ports: KeyPorts): Promise<void> {
   const now = ports.clock.now();
   await inTransaction(database, async (transaction) => {
-    await transaction.updateTable("keys").set({ deleted_at: now, updated_at: now }).where("hash", "=", hash).execute();
+    const deleted = await transaction
+      .updateTable("keys")
+      .set({ deleted_at: now, updated_at: now })
+      .where("hash", "=", hash)
+      .where("deleted_at", "is", null)
+      .executeTakeFirst();
+    if (deleted.numUpdatedRows === 0n) throw noSuchKey();
     await audit(transaction, { actor, action: "delete", key_hash: hash, changes: "{}" }, ports);
   });
 }
+
+export const noSuchKey = () => new PublicError("not_found", "No key has this hash.");
 
 type SettingColumns = Partial<
   Pick<
@@ -200,34 +219,6 @@ function usable(key: Key | undefined, clock: Clock): Key {
     throw new PublicError("key_expired", `This API key expired at ${new Date(key.expires_at).toISOString()}.`);
   }
   return key;
-}
-
-/**
- * Whether the key may use this model at this provider.
- * @param model `author/model`; the key's list may also hold bare names
- * @throws PublicError model_not_allowed, provider_not_allowed
- */
-export function checkAllowed(key: Key, model: string, provider: string): void {
-  if (!mayUseModel(key, model)) {
-    throw new PublicError("model_not_allowed", `This key may not use the model '${model}'.`, { param: "model" });
-  }
-  const providers = idList(key.allowed_providers);
-  if (providers !== null && provider !== "sandbox" && !providers.includes(provider)) {
-    throw new PublicError("provider_not_allowed", `This key may not use the provider '${provider}'.`);
-  }
-}
-
-export function mayUseModel(key: Key, model: string): boolean {
-  const models = idList(key.allowed_models);
-  if (models === null) return true;
-  // A bare id means openai/…, as in requests.
-  return models.some(
-    (id) => (id.includes("/") ? id : `openai/${id}`) === model || id === model.slice(model.indexOf("/") + 1),
-  );
-}
-
-export function idList(json: string | null): string[] | null {
-  return json === null ? null : JSON.parse(json);
 }
 
 /** Newest first; deleted keys are left out. */

@@ -171,8 +171,15 @@ export interface Balance {
 }
 
 export async function readBalance(database: Database | DatabaseTransaction): Promise<Balance> {
-  const row = await database.selectFrom("account").selectAll().where("id", "=", accountId).executeTakeFirstOrThrow();
-  const balance = BigInt(row.credited_nanos) - BigInt(row.charged_nanos);
-  const held = BigInt(row.held_nanos);
+  // As text: the driver answers numbers, which are not exact beyond 2^53 nano-dollars ($9 million).
+  const row = await database
+    .selectFrom("account")
+    .select([
+      sql<string>`cast(credited_nanos - charged_nanos as text)`.as("balance"),
+      sql<string>`cast(held_nanos as text)`.as("held"),
+    ])
+    .where("id", "=", accountId)
+    .executeTakeFirstOrThrow();
+  const [balance, held] = [BigInt(row.balance), BigInt(row.held)];
   return { balance, held, available: balance - held };
 }

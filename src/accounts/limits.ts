@@ -3,7 +3,7 @@
  * conditional statements on the key's own counters, so that no limit is overshot by a single request.
  */
 import { type Selectable, sql } from "kysely";
-import type { Database, DatabaseTransaction, KeyCountersTable } from "../database.ts";
+import type { Database, DatabaseTransaction, KeyCountersTable, LimitReset } from "../database.ts";
 import { PublicError } from "../errors.ts";
 import { formatUsd, type Nanos } from "../money.ts";
 import type { Key } from "./keys.ts";
@@ -36,19 +36,17 @@ export async function enterLimits(
   now: number,
 ): Promise<void> {
   const period = periodStart(key.limit_reset, now);
-  const day = dayStart(now);
-  // The period's and the day's figures as they are now: what belongs to an earlier one counts as nothing.
-  const used = sql<bigint>`case when period_start = ${period} then used_nanos else 0 end`;
-  const today = sql<number>`case when day_start = ${day} then day_requests else 0 end`;
+  const used = usedSince(period);
+  const today = requestsSince(dayStart(now));
   let update = transaction
     .updateTable("key_counters")
     .set({
       held_nanos: sql`held_nanos + ${quote}`,
       used_nanos: used,
-      period_start: period,
+      period_start: later("period_start", period),
       running: sql`running + 1`,
       day_requests: sql`${today} + 1`,
-      day_start: day,
+      day_start: later("day_start", dayStart(now)),
     })
     .where("key_hash", "=", key.hash);
   if (key.limit_nanos !== null)
@@ -60,6 +58,13 @@ export async function enterLimits(
   if (perMinute !== null) await enterMinute(transaction, key.hash, perMinute, now);
 }
 
+// Figures of an earlier period or day count as nothing. Periods never go back: where two machines' clocks differ around a
+// boundary, the later period holds, because going back would forget what has been used in it.
+const usedSince = (period: number) => sql<bigint>`case when period_start >= ${period} then used_nanos else 0 end`;
+const requestsSince = (day: number) => sql<number>`case when day_start >= ${day} then day_requests else 0 end`;
+const later = (column: "period_start" | "day_start", start: number) =>
+  sql<number>`case when ${sql.ref(column)} > ${start} then ${sql.ref(column)} else ${start} end`;
+
 /** Counts a request that joins a running or finished generation: it costs nothing, but it is a request. */
 export async function countJoin(
   transaction: DatabaseTransaction,
@@ -67,11 +72,10 @@ export async function countJoin(
   perMinute: number | null,
   now: number,
 ): Promise<void> {
-  const day = dayStart(now);
-  const today = sql<number>`case when day_start = ${day} then day_requests else 0 end`;
+  const today = requestsSince(dayStart(now));
   let update = transaction
     .updateTable("key_counters")
-    .set({ day_requests: sql`${today} + 1`, day_start: day })
+    .set({ day_requests: sql`${today} + 1`, day_start: later("day_start", dayStart(now)) })
     .where("key_hash", "=", key.hash);
   if (key.requests_per_day !== null) update = update.where(sql<boolean>`${today} < ${key.requests_per_day}`);
   const { numUpdatedRows } = await update.executeTakeFirst();
@@ -92,12 +96,32 @@ export async function leaveLimits(
     .updateTable("key_counters")
     .set({
       held_nanos: sql`held_nanos - ${held}`,
-      used_nanos: sql`case when period_start = ${period} then used_nanos + ${cost} else ${cost} end`,
-      period_start: period,
+      used_nanos: sql`${usedSince(period)} + ${cost}`,
+      period_start: later("period_start", period),
       charged_nanos: sql`charged_nanos + ${cost}`,
       running: sql`running - 1`,
     })
     .where("key_hash", "=", key.hash)
+    .execute();
+}
+
+/**
+ * A key's limit starts anew at other times from now on: what it has used is counted again, from the beginning of the
+ * period that now holds. Without this, a new `limit_reset` would forgive what has been spent.
+ */
+export async function changePeriod(
+  transaction: DatabaseTransaction,
+  keyHash: string,
+  reset: LimitReset | null,
+  now: number,
+): Promise<void> {
+  const period = periodStart(reset, now);
+  // Every period begins with an hour, so the sums by hour are exact; all of them together are the key's whole life.
+  const used = sql<bigint>`(select coalesce(sum(cost_nanos), 0) from usage_hours where key_hash = ${keyHash} and hour >= ${period})`;
+  await transaction
+    .updateTable("key_counters")
+    .set({ used_nanos: used, period_start: period })
+    .where("key_hash", "=", keyHash)
     .execute();
 }
 
@@ -119,20 +143,32 @@ async function enterMinute(
     .execute(transaction)
     .then(({ numAffectedRows }) => ({ numInsertedOrUpdatedRows: numAffectedRows }));
   if (numInsertedOrUpdatedRows === 1n) return;
-  const resetAt = await minuteReset(transaction, keyHash, now);
+  const resetAt = await nextInMinute(transaction, keyHash, perMinute, now);
   throw new PublicError("rate_limit_exceeded", `Rate limit of ${perMinute} requests per minute reached for this key.`, {
     retryAfterMs: Math.max(1, resetAt - now),
   });
 }
 
-async function minuteReset(database: Database | DatabaseTransaction, keyHash: string, now: number): Promise<number> {
-  const oldest = await database
+/**
+ * When the next request fits: as soon as enough of the counted ones are a minute old. After the limit has been lowered
+ * that takes more than the oldest.
+ */
+async function nextInMinute(
+  transaction: DatabaseTransaction,
+  keyHash: string,
+  perMinute: number,
+  now: number,
+): Promise<number> {
+  const last = await transaction
     .selectFrom("recent_requests")
-    .select((select) => select.fn.min("at").as("at"))
+    .select("at")
     .where("key_hash", "=", keyHash)
     .where("at", ">", now - minuteMs)
+    .orderBy("at", "desc")
+    .offset(perMinute - 1)
+    .limit(1)
     .executeTakeFirst();
-  return Number(oldest?.at ?? now) + minuteMs;
+  return Number(last?.at ?? now) + minuteMs;
 }
 
 async function whyNot(transaction: DatabaseTransaction, key: Key, quote: Nanos, now: number): Promise<PublicError> {
@@ -151,7 +187,7 @@ async function whyNot(transaction: DatabaseTransaction, key: Key, quote: Nanos, 
     spend.resetsAt === null ? "It does not reset." : `It resets at ${new Date(spend.resetsAt).toISOString()}.`;
   return new PublicError(
     "spend_limit_exceeded",
-    `This request may cost up to $${formatUsd(quote)}, but of this key's ${key.limit_reset ?? "lifetime"} limit of $${formatUsd(spend.limit ?? 0n)} $${formatUsd(spend.used)} is used and $${formatUsd(spend.held)} is held by running requests, which leaves $${formatUsd(spend.remaining ?? 0n)}. ${resets}`,
+    `This request may cost up to $${formatUsd(quote)}, but this key's ${key.limit_reset ?? "lifetime"} limit is $${formatUsd(spend.limit ?? 0n)}: $${formatUsd(spend.used)} is used and $${formatUsd(spend.held)} is held by running requests, which leaves $${formatUsd(spend.remaining ?? 0n)}. ${resets}`,
   );
 }
 
@@ -177,9 +213,13 @@ export interface SpendState {
 }
 
 /** A key's spending as it stands now. */
-export function spendState(key: Key, counters: Selectable<KeyCountersTable>, now: number): SpendState {
+export function spendState(
+  key: Pick<Key, "limit_nanos" | "limit_reset">,
+  counters: Pick<Selectable<KeyCountersTable>, "held_nanos" | "used_nanos" | "period_start">,
+  now: number,
+): SpendState {
   const limit = key.limit_nanos === null ? null : BigInt(key.limit_nanos);
-  const used = counters.period_start === periodStart(key.limit_reset, now) ? BigInt(counters.used_nanos) : 0n;
+  const used = counters.period_start >= periodStart(key.limit_reset, now) ? BigInt(counters.used_nanos) : 0n;
   const held = BigInt(counters.held_nanos);
   const left = limit === null ? null : limit - used - held;
   return {
@@ -199,7 +239,7 @@ export async function readCounters(
 }
 
 function requestsToday(counters: Selectable<KeyCountersTable>, now: number): number {
-  return counters.day_start === dayStart(now) ? counters.day_requests : 0;
+  return counters.day_start >= dayStart(now) ? counters.day_requests : 0;
 }
 
 /** @returns null for a key without a limit on requests */
@@ -210,17 +250,15 @@ export async function readRateLimit(
   now: number,
 ): Promise<RateLimitState | null> {
   if (perMinute !== null) {
-    const { count } = await database
+    const { count, oldest } = await database
       .selectFrom("recent_requests")
-      .select((select) => select.fn.countAll().as("count"))
+      .select(({ fn }) => [fn.countAll().as("count"), fn.min("at").as("oldest")])
       .where("key_hash", "=", key.hash)
       .where("at", ">", now - minuteMs)
       .executeTakeFirstOrThrow();
-    return {
-      limit: perMinute,
-      remaining: Math.max(0, perMinute - Number(count)),
-      resetAt: await minuteReset(database, key.hash, now),
-    };
+    // The window slides: from the moment when the oldest request is a minute old, one more fits.
+    const resetAt = Number(count) === 0 ? now : Number(oldest) + minuteMs;
+    return { limit: perMinute, remaining: Math.max(0, perMinute - Number(count)), resetAt };
   }
   if (key.requests_per_day === null) return null;
   const counters = await readCounters(database, key.hash);

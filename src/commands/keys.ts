@@ -1,7 +1,10 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { commandLine, createKey, deleteKey, findKey, type Key, listKeys, updateKey } from "../accounts/keys.ts";
+import { type KeyFigures, keyObject, listKeyFigures, readKeyFigures } from "../accounts/key-view.ts";
+import { commandLine, createKey, deleteKey, findKey, type Key, updateKey } from "../accounts/keys.ts";
 import type { KeyKind } from "../database.ts";
+import { formatUsd } from "../money.ts";
 import type { Parts } from "../parts.ts";
+import { addLimitOptions, type LimitOptions, newKeyOf } from "./key-options.ts";
 import { printTable, withParts } from "./store.ts";
 
 export function addKeys(program: Command): void {
@@ -9,8 +12,7 @@ export function addKeys(program: Command): void {
     .command("keys")
     .description("Make, list, disable and delete API keys. Works while a server runs.");
 
-  keys
-    .command("create")
+  addLimitOptions(keys.command("create"))
     .description("Make a key. Its secret is shown once, now.")
     .requiredOption("--name <name>", "what the key is for", nonEmpty)
     .addOption(
@@ -20,31 +22,36 @@ export function addKeys(program: Command): void {
     )
     .option("--expires-at <iso>", "when it stops working, e.g. 2027-01-31T00:00:00Z", isoTime)
     .option("--json", "print JSON")
-    .action(
-      async ({ name, type, expiresAt, json }: { name: string; type: KeyKind; expiresAt?: number; json?: true }) => {
-        const { key, secret } = await withParts((parts) =>
-          createKey(parts.database, { name, kind: type, expiresAt: expiresAt ?? null }, commandLine, parts),
-        );
-        if (json) console.log(JSON.stringify({ key: secret, ...keyJson(key) }));
-        else console.log(`${secret}\n\nThis is the only time the key is shown. Hash: ${key.hash}`);
-      },
-    );
+    .action(async (options: { name: string; type: KeyKind; expiresAt?: number; json?: true } & LimitOptions) => {
+      const { key, secret, object } = await withParts(async (parts) => {
+        const made = await createKey(parts.database, newKeyOf(options, parts), commandLine, parts);
+        const figures = await readKeyFigures(parts.database, made.key.hash, parts.clock.now());
+        return { ...made, object: figures === undefined ? {} : keyObject(figures) };
+      });
+      if (options.json) console.log(JSON.stringify({ key: secret, ...object }));
+      else console.log(`${secret}\n\nThis is the only time the key is shown. Hash: ${key.hash}`);
+    });
 
   keys
     .command("list")
     .description("List all keys, newest first.")
     .option("--json", "print JSON")
     .action(async ({ json }: { json?: true }) => {
-      const all = await withParts((parts) => listKeys(parts.database));
-      if (json) return console.log(JSON.stringify(all.map(keyJson)));
+      const { keys: all } = await withParts((parts) =>
+        listKeyFigures(parts.database, { includeDisabled: true }, parts.clock.now()),
+      );
+      if (json) return console.log(JSON.stringify(all.map(keyObject)));
       if (all.length === 0) return console.log("No keys yet. Make one: arouter keys create --name NAME");
       printTable(
-        ["NAME", "TYPE", "KEY", "STATE", "CREATED", "HASH"],
-        all.map((key) => [
+        ["NAME", "TYPE", "KEY", "STATE", "USED", "LIMIT", "LEFT", "CREATED", "HASH"],
+        all.map(({ key, usage, spend }) => [
           key.name,
           key.kind,
           key.label,
           stateOf(key),
+          `$${formatUsd(usage)}`,
+          limitOf({ key, spend }),
+          spend.remaining === null ? "" : `$${formatUsd(spend.remaining)}`,
           new Date(key.created_at).toISOString(),
           key.hash,
         ]),
@@ -83,16 +90,9 @@ export function addKeys(program: Command): void {
 const disable = (parts: Parts, hash: string) => updateKey(parts.database, hash, { disabled: true }, commandLine, parts);
 const remove = (parts: Parts, hash: string) => deleteKey(parts.database, hash, commandLine, parts);
 
-function keyJson(key: Key) {
-  return {
-    hash: key.hash,
-    name: key.name,
-    label: key.label,
-    type: key.kind,
-    disabled: key.disabled !== 0,
-    created_at: new Date(key.created_at).toISOString(),
-    expires_at: key.expires_at === null ? null : new Date(key.expires_at).toISOString(),
-  };
+function limitOf({ key, spend }: Pick<KeyFigures, "key" | "spend">): string {
+  if (spend.limit === null) return "none";
+  return `$${formatUsd(spend.limit)} ${key.limit_reset ?? "in all"}`;
 }
 
 function stateOf(key: Key): string {

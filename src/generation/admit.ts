@@ -1,5 +1,6 @@
 /** Admission: one transaction that makes a generation durable. After it, the job runs to an end whatever happens. */
 import type { Insertable } from "kysely";
+import { checkModelAllowed, checkProviderAllowed } from "../accounts/allowed.ts";
 import { type Key, recheckKey } from "../accounts/keys.ts";
 import { hold } from "../accounts/ledger.ts";
 import { countJoin, enterLimits } from "../accounts/limits.ts";
@@ -44,7 +45,8 @@ export type Admission = { job: AdmittedJob } | { joins: string };
 /**
  * Decides, in one transaction, everything that must be decided before money is spent: whether the request is a repeat,
  * whether the key and the account may spend it, the hold, and the durable job itself.
- * @throws PublicError idempotency_conflict, rate_limit_exceeded, spend_limit_exceeded, insufficient_credit, key_…
+ * @throws PublicError idempotency_conflict, rate_limit_exceeded, spend_limit_exceeded, insufficient_credit, key_…,
+ *   model_not_allowed, provider_not_allowed
  */
 export async function admit(
   context: Context,
@@ -55,15 +57,11 @@ export async function admit(
 ): Promise<Admission> {
   const { clock, random, config, database } = context;
   const id = newId("gen", clock, random);
-  const now = clock.now();
   const { checked, provider, quote } = plan;
   // One credential for the whole generation, chosen evenly from the pool.
   const credential = provider.credentials[(random.bytes(1)[0] ?? 0) % provider.credentials.length] ?? "";
   const upstream = upstreamOf(provider, credential);
   const keep = config.keepPrompts !== "never";
-  const attempts = plan.calls.map(
-    ({ offset, job }, sequence): AdmittedAttempt => ({ sequence, offset, upstream, job, startedAt: now }),
-  );
 
   const fingerprint = fingerprintOf(checked);
   const facts = {
@@ -74,6 +72,10 @@ export async function admit(
     priceRule: quote.rule,
   };
   return database.transaction().execute(async (transaction): Promise<Admission> => {
+    // The moment at which the request's turn has come, not the one at which it began to wait for it: so time never runs
+    // backwards over a boundary from one transaction to the next.
+    const now = clock.now();
+    // The key as it is now: what has been changed since the request came in holds.
     const current = await recheckKey(transaction, key.hash, clock);
     const perMinute = perMinuteLimit(current, config);
     const joins = await findRepeat(transaction, key, repeat, fingerprint, now);
@@ -81,6 +83,11 @@ export async function admit(
       await countJoin(transaction, current, perMinute, now);
       return { joins };
     }
+    checkModelAllowed(current, checked.model);
+    checkProviderAllowed(current, provider.adapter.id);
+    const attempts = plan.calls.map(
+      ({ offset, job }, sequence): AdmittedAttempt => ({ sequence, offset, upstream, job, startedAt: now }),
+    );
     await enterLimits(transaction, current, quote.totalNanos, perMinute, now);
     await hold(transaction, facts, quote.totalNanos, config.creditRequired, context);
     if (repeat.idempotencyKey !== undefined) {

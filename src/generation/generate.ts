@@ -2,17 +2,23 @@
  * The way of a request, from a body to a running job: read → plan → admit → run → settle. Presenting is the caller's.
  * Nothing here hangs on a client's socket.
  */
-import { checkAllowed, type Key } from "../accounts/keys.ts";
+import { checkModelAllowed } from "../accounts/allowed.ts";
+import type { Key } from "../accounts/keys.ts";
 import { type CheckedRequest, checkRequest } from "../catalogue/index.ts";
+import { DatabaseUnavailableError } from "../database.ts";
 import { PublicError } from "../errors.ts";
 import { type Attribution, admit, admitJoin } from "./admit.ts";
 import type { Context } from "./context.ts";
 import type { FinishedGeneration } from "./finished.ts";
+import { OwnershipLostError } from "./lease.ts";
 import { planGeneration } from "./plan.ts";
 import { findRepeat, fingerprintOf, notARepeat, type RepeatHeaders } from "./repeats.ts";
 import { run } from "./run.ts";
 import { settle } from "./settle.ts";
 import { waitForGeneration } from "./wait.ts";
+
+/** After this long a client may ask again when the database could not take its request. */
+const busyRetryMs = 1_000;
 
 export interface StartedGeneration {
   id: string;
@@ -51,20 +57,48 @@ export async function generate(
   }
   const join = (id: string) => ({ id, checked, finished: waitForGeneration(context, id) });
   const now = context.clock.now();
-  const earlier = await findRepeat(context.database, key, repeat, fingerprintOf(checked), now);
+  const earlier = await orOverloaded(findRepeat(context.database, key, repeat, fingerprintOf(checked), now));
   if (earlier !== null) {
-    await admitJoin(context, key);
+    await orOverloaded(admitJoin(context, key));
     return join(earlier);
   }
+  // Before the plan: how a model is served here is nobody's business who may not use it.
+  checkModelAllowed(key, checked.model);
   const plan = planGeneration(checked, key.kind, context.providers, new Date(now).toISOString().slice(0, 10));
-  checkAllowed(key, checked.model.id, plan.provider.adapter.id);
-  const admission = await admit(context, key, plan, repeat, attribution);
+  const admission = await orOverloaded(admit(context, key, plan, repeat, attribution));
   if ("joins" in admission) return join(admission.joins);
   const { job } = admission;
   context.reached("admitted");
-  const finished = context.jobs.start(job.id, async (cancel) => {
-    const outcomes = await run(context, job, cancel);
-    return settle(context, job, plan, outcomes);
-  });
+  const finished = context.jobs
+    .start(job.id, async (cancel) => {
+      const outcomes = await run(context, job, cancel);
+      return settle(context, job, plan, outcomes);
+    })
+    .catch((error: unknown) => endedElsewhere(context, job.id, error));
+  // The job has logged its failure; whoever waits sees it as well, and nobody has to wait.
+  finished.catch(() => {});
   return { id: job.id, checked, finished };
+}
+
+/** Before anything has been sent, a client may simply ask again. */
+async function orOverloaded<T>(asked: Promise<T>): Promise<T> {
+  try {
+    return await asked;
+  } catch (error) {
+    if (!(error instanceof DatabaseUnavailableError)) throw error;
+    const message =
+      "The router's database cannot take this request now. Nothing was sent or charged; please ask again.";
+    throw new PublicError("overloaded", message, { retryAfterMs: busyRetryMs, cause: error });
+  }
+}
+
+/** The truth about a job that could not be ended here: as another program recorded it, or that it is open still. */
+async function endedElsewhere(context: Context, id: string, error: unknown): Promise<FinishedGeneration> {
+  if (error instanceof OwnershipLostError) return waitForGeneration(context, id);
+  if (!(error instanceof DatabaseUnavailableError)) throw error;
+  throw new PublicError(
+    "internal_error",
+    `The router could not record how generation ${id} ended. It is recorded, and charged if it has images, as soon as the database answers: look it up by its id, or repeat the request with the same 'Idempotency-Key'.`,
+    { cause: error },
+  );
 }

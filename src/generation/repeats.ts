@@ -8,7 +8,8 @@ import type { CheckedRequest } from "../catalogue/index.ts";
 import type { Database, DatabaseTransaction } from "../database.ts";
 import { type ErrorCode, errorTable, PublicError } from "../errors.ts";
 
-const idempotencyLifeMs = 24 * 3_600_000;
+/** Claims are kept this long; the sweeper removes them afterwards. */
+export const idempotencyLifeMs = 24 * 3_600_000;
 const clientRetryLifeMs = 600_000;
 
 /** How a request says that it may be a repeat. */
@@ -34,11 +35,20 @@ export function readRepeatHeaders(
   return { idempotencyKey, clientRetry: joinClientRetries && idempotencyKey === undefined && retries >= 1 };
 }
 
-/** SHA-256 over what is asked, apart from how the answer is presented. */
+/** SHA-256 over what is asked, apart from how the answer is presented. The order of fields plays no part. */
 export function fingerprintOf({ requested, model }: CheckedRequest): string {
   const { response_format: _format, stream: _stream, ...asked } = requested;
-  const canonical = Object.entries({ ...asked, model: model.id }).sort(([one], [other]) => (one < other ? -1 : 1));
-  return createHash("sha256").update(JSON.stringify(canonical)).digest("hex");
+  const canonical = JSON.stringify(inOrder({ ...asked, model: model.id }));
+  return createHash("sha256").update(canonical).digest("hex");
+}
+
+/** A JSON value with the fields of every object in one order. */
+function inOrder(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(inOrder);
+  if (typeof value !== "object" || value === null) return value;
+  const fields = Object.entries(value).sort(([one], [other]) => (one < other ? -1 : 1));
+  // Pairs, not an object: there, names that look like numbers would come first.
+  return fields.map(([name, inner]) => [name, inOrder(inner)]);
 }
 
 /**

@@ -11,6 +11,8 @@ import type { AdmittedJob } from "./admit.ts";
 import type { Context } from "./context.ts";
 import { explainFailure } from "./failures.ts";
 import type { FinishedGeneration, FinishedImage } from "./finished.ts";
+import { OwnershipLostError } from "./lease.ts";
+import { lifeEnd, persist } from "./persist.ts";
 import type { Plan } from "./plan.ts";
 import type { FinishedAttempt } from "./run.ts";
 
@@ -18,8 +20,10 @@ import type { FinishedAttempt } from "./run.ts";
 const ratioTolerance = 0.1;
 
 /**
- * Decides and records how a generation ended: delivered pictures are charged, everything else costs nothing.
- * @throws when the job belongs to another program by now (nothing has changed then), or the database does not answer
+ * Decides and records how a generation ended: delivered pictures are charged, everything else costs nothing. A database
+ * that cannot take it now is tried again for as long as the attempts live.
+ * @throws OwnershipLostError when the job belongs to another program by now: nothing has changed then
+ * @throws DatabaseUnavailableError when the database could not take it: recovery brings the job to its end later
  */
 export async function settle(
   context: Context,
@@ -30,6 +34,24 @@ export async function settle(
   const images = outcomes.flatMap(({ outcome }): FinishedImage[] => (outcome.kind === "done" ? outcome.images : []));
   const finished = conclude(context, job.id, plan, outcomes, images);
   context.reached("settling");
+  const until = lifeEnd(
+    context,
+    outcomes.map(({ attempt }) => attempt),
+  );
+  await persist(context, until, () => record(context, job, finished, outcomes));
+  context.reached("settled");
+  logFailures(context, job, plan, outcomes);
+  return finished;
+}
+
+/** One transaction: all of the end, or nothing. */
+async function record(
+  context: Context,
+  job: AdmittedJob,
+  finished: FinishedGeneration,
+  outcomes: FinishedAttempt[],
+): Promise<void> {
+  const { images } = finished;
   await context.database.transaction().execute(async (transaction) => {
     const { cancel_requested } = await transaction
       .selectFrom("generations")
@@ -54,14 +76,11 @@ export async function settle(
       .where("owner", "=", context.instance)
       .where("status", "=", "running")
       .executeTakeFirst();
-    if (settled.numUpdatedRows === 0n) throw new Error("the generation belongs to another program by now");
+    if (settled.numUpdatedRows === 0n) throw new OwnershipLostError();
     await settleMoney(context, transaction, job.id, finished, outcomes);
     for (const attempt of outcomes) await recordAttempt(transaction, job.id, attempt);
     if (images.length > 0) await transaction.insertInto("images").values(imageRows(context, finished)).execute();
   });
-  context.reached("settled");
-  logFailures(context, job, plan, outcomes);
-  return finished;
 }
 
 /** The ledger's side of the end: the hold becomes a charge for what was delivered and a release of the rest. */
@@ -75,7 +94,8 @@ async function settleMoney(
   const row = await transaction
     .selectFrom("generations")
     .innerJoin("keys", "keys.hash", "generations.key_hash")
-    .select(["keys.hash", "keys.limit_reset", "model", "provider", "price_rule", "quote_nanos"])
+    .innerJoin("key_counters", "key_counters.key_hash", "keys.hash")
+    .select(["keys.hash", "keys.limit_reset", "model", "provider", "price_rule", "quote_nanos", "period_start"])
     .where("generations.id", "=", id)
     .executeTakeFirstOrThrow();
   const held = BigInt(row.quote_nanos);
@@ -87,7 +107,8 @@ async function settleMoney(
     provider: row.provider,
     priceRule: row.price_rule,
   };
-  const now = context.clock.now();
+  // A clock that was set back must not put a charge before the period in which it is counted.
+  const now = Math.max(context.clock.now(), Number(row.period_start));
   await settleHold(
     transaction,
     facts,

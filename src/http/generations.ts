@@ -39,7 +39,7 @@ export function addGenerations(app: Hono<Env>, server: Server): void {
       const id = c.req.query("id");
       if (id === undefined)
         throw new PublicError("missing_required_parameter", "Missing required parameter: 'id'.", { param: "id" });
-      return c.json(flatGeneration(await readGeneration(server.database, id, key)));
+      return c.json(flatGeneration(await readGeneration(server.database, id, key), server.clock.now()));
     },
   });
 }
@@ -70,6 +70,7 @@ async function answerGeneration(server: Server, c: HttpContext, key: Key): Promi
     title: c.req.header("x-title") ?? null,
   };
   const started = await generate(server, key, body, attribution, { onePicture: wantsPicture, repeat });
+  c.header("x-arouter-generation-id", started.id); // also when its pictures are gone already
   const finished = await started.finished;
   const { model, provider, id: generation } = finished;
   Object.assign(c.get("log"), { generation, model, provider, cost: formatUsd(finished.cost) });

@@ -6,7 +6,7 @@ import type { Clock } from "../ports.ts";
 import type { Resolve } from "./address.ts";
 import { download } from "./download.ts";
 import { parseInlineJson, ReplyTooLongError, readInlineJson } from "./inline-json.ts";
-import { type ImageIntake, ImageIntakeError, ImageStoreError, type TakenImage } from "./intake.ts";
+import { type ImageIntake, ImageIntakeError, ImageStoreError, type TakenImage, tellingAtTheEnd } from "./intake.ts";
 import {
   type Adapter,
   type DeliveredImage,
@@ -48,9 +48,12 @@ export interface TransportPorts {
 }
 
 export interface AttemptHooks {
-  /** Where the next picture goes. */
-  newImage(): ImageIntake;
-  /** Awaited before the waiting begins: makes the upstream's id and the way back to it durable. */
+  /** Where a picture goes. @param index its position among the attempt's pictures */
+  newImage(index: number): ImageIntake;
+  /**
+   * Awaited before the waiting begins: makes the upstream's id and the way back to it durable. When that fails, the
+   * upstream job is canceled: nobody could come back to it.
+   */
   onPending(pending: PendingJob): Promise<void>;
 }
 
@@ -141,7 +144,7 @@ class Attempt {
     if (resume === undefined) {
       const reply = await this.exchange(adapter.submit(this.job, { baseUrl }), "submit", this.signal);
       step = adapter.read(reply, this.job, { baseUrl });
-      if (step.kind === "pending") await this.hooks.onPending(step);
+      if (step.kind === "pending") await this.keepPending(step);
     } else {
       step = { kind: "pending", ...resume };
     }
@@ -152,6 +155,15 @@ class Attempt {
     this.upstreamId = step.upstreamId ?? this.upstreamId;
     if (step.kind === "failed") return { kind: "failed", failure: step.failure, upstreamId: this.upstreamId };
     return await this.collect(step);
+  }
+
+  private async keepPending(pending: PendingJob): Promise<void> {
+    try {
+      await this.hooks.onPending(pending);
+    } catch (error) {
+      if (pending.cancel !== undefined) await this.cancel(pending.cancel);
+      throw error;
+    }
   }
 
   /** Polls until the job has ended. A poll that fails in passing is tried again: the job itself goes on upstream. */
@@ -196,23 +208,27 @@ class Attempt {
   /** Finishes inline pictures and fetches linked ones, in the order the upstream gave, at most as many as asked. */
   private async collect(step: Extract<Step, { kind: "done" }>): Promise<AttemptOutcome> {
     const wanted = step.images.slice(0, this.job.count);
-    const taken = await Promise.all(wanted.map((image) => this.take(image)));
+    // Each to its end: a picture that cannot be stored takes none of the others with it.
+    const taken = await Promise.allSettled(wanted.map((image, index) => this.take(image, index)));
     const images: AttemptImage[] = [];
     let failure: Failure | undefined;
-    taken.forEach((result, position) => {
-      if ("class" in result) failure ??= result;
-      else images.push({ ...result, revisedPrompt: wanted[position]?.revisedPrompt });
-    });
+    for (const [position, result] of taken.entries()) {
+      if (result.status === "rejected") continue;
+      if ("class" in result.value) failure ??= result.value;
+      else images.push({ ...result.value, revisedPrompt: wanted[position]?.revisedPrompt });
+    }
+    const broken = taken.find((result) => result.status === "rejected");
+    if (images.length === 0 && broken !== undefined) throw broken.reason;
     if (images.length === 0 && failure !== undefined) return { kind: "failed", failure, upstreamId: this.upstreamId };
     return { kind: "done", images, usage: step.usage, size: step.size, upstreamId: this.upstreamId };
   }
 
-  private async take(image: DeliveredImage): Promise<TakenImage | Failure> {
+  private async take(image: DeliveredImage, index: number): Promise<TakenImage | Failure> {
     if ("url" in image.source) {
       return download(image.source.url, {
         ...this.ports,
         fetch: this.send,
-        newImage: () => this.hooks.newImage(),
+        newImage: () => this.hooks.newImage(index),
         trustedOrigin: this.upstream.trustedOrigin,
         signal: this.signal,
       });
@@ -297,7 +313,7 @@ class Attempt {
   }
 
   private newInline(): ImageIntake {
-    const image = this.hooks.newImage();
+    const image = tellingAtTheEnd(this.hooks.newImage(this.inline.length));
     this.inline.push(image);
     return image;
   }

@@ -112,6 +112,7 @@ const money: Migration = {
     for (const name of ["limit_reset", "allowed_models", "allowed_providers"]) {
       await schema.alterTable("keys").addColumn(name, "text").execute();
     }
+    await schema.createIndex("keys_by_time").on("keys").columns(["created_at", "hash"]).execute();
     await schema
       .alterTable("generations")
       .addColumn("fingerprint", "text", (column) => column.notNull().defaultTo(""))
@@ -216,4 +217,30 @@ const money: Migration = {
   },
 };
 
-export const migrations: Record<string, Migration> = { "0001_initial": initial, "0002_money": money };
+/** Reports walk an index from the newest row on, whatever they are filtered by; sweeps find what is old without a scan. */
+const reports: Migration = {
+  async up(database: Kysely<unknown>) {
+    const { schema } = database;
+    for (const name of ["model", "provider"]) {
+      await schema
+        .createIndex(`generations_by_${name}`)
+        .on("generations")
+        .columns([name, "created_at", "id"])
+        .execute();
+    }
+    // Without the many that succeeded it stays small.
+    await schema
+      .createIndex("generations_by_status")
+      .on("generations")
+      .columns(["status", "created_at", "id"])
+      .where("status" as never, "<>", "succeeded")
+      .execute();
+    await schema.createIndex("recent_requests_by_time").on("recent_requests").column("at").execute();
+  },
+};
+
+export const migrations: Record<string, Migration> = {
+  "0001_initial": initial,
+  "0002_money": money,
+  "0003_reports": reports,
+};

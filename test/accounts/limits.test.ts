@@ -54,7 +54,7 @@ test("200 concurrent requests against a budget for 37 deliver exactly 37", async
   expect(statuses.filter((status) => status === 402)).toHaveLength(163);
   expect(openai.billed - before).toBe(37);
   const refused = answers.find(({ status }) => status === 402);
-  expect(((await refused?.json()) as { code: string }).code).toBe("spend_limit_exceeded");
+  expect(await refused?.json()).toMatchObject({ code: "spend_limit_exceeded" });
   expect(sql("select held_nanos, running, charged_nanos from key_counters where charged_nanos > 0")).toEqual([
     { held_nanos: 0, running: 0, charged_nanos: 37 * 16_000_000 },
   ]);
