@@ -28,6 +28,12 @@ export interface Config {
   upstreamTimeoutMs: number;
   keepPrompts: "never" | "hour" | "always";
   bootstrapKeys: boolean;
+  /** Whether the account must have the money before a request is admitted. */
+  creditRequired: boolean;
+  /** For keys without a limit of their own; null: none. */
+  defaultRequestsPerMinute: number | null;
+  /** Whether the official clients' silent retries join the generation they repeat. */
+  joinClientRetries: boolean;
   /** Largest result picture, in bytes. */
   maxImageBytes: number;
   /** How long a draining server waits for running generations. */
@@ -63,6 +69,9 @@ const settings = z.object({
   AROUTER_UPSTREAM_TIMEOUT_MS: optional(integer(1, 86_400_000)).default(300_000),
   AROUTER_KEEP_PROMPTS: optional(z.enum(["never", "hour", "always"])).default("hour"),
   AROUTER_BOOTSTRAP_KEYS: optional(z.enum(["on", "off"])).default("on"),
+  AROUTER_CREDIT: optional(z.enum(["off", "required"])).default("off"),
+  AROUTER_RATE_LIMIT: optional(z.union([z.literal("off").transform(() => null), integer(1, 1_000_000)])).default(null),
+  AROUTER_SDK_RETRY_JOIN: optional(z.enum(["on", "off"])).default("on"),
   AROUTER_MAX_IMAGE_BYTES: optional(integer(1024, 1 << 30)).default(64 << 20),
   AROUTER_DRAIN_TIMEOUT_MS: optional(integer(0, 3_600_000)).default(30_000),
   AROUTER_LOG_LEVEL: optional(z.enum(["trace", "debug", "info", "warn", "error", "silent"])).default("info"),
@@ -73,8 +82,6 @@ const notYet: Record<string, { neutral: string[]; meaning: string }> = {
   DATABASE_URL: { neutral: [], meaning: "Postgres" },
   AROUTER_IMAGES: { neutral: [], meaning: "an S3 bucket for images" },
   AROUTER_LEGACY: { neutral: ["refuse"], meaning: "successor models" },
-  AROUTER_CREDIT: { neutral: ["off"], meaning: "mandatory credit" },
-  AROUTER_RATE_LIMIT: { neutral: ["off", "0"], meaning: "a default rate limit" },
 };
 
 /**
@@ -106,6 +113,9 @@ export function readConfig(environment: Record<string, string | undefined>): Con
     upstreamTimeoutMs: values.AROUTER_UPSTREAM_TIMEOUT_MS,
     keepPrompts: values.AROUTER_KEEP_PROMPTS,
     bootstrapKeys: values.AROUTER_BOOTSTRAP_KEYS === "on",
+    creditRequired: values.AROUTER_CREDIT === "required",
+    defaultRequestsPerMinute: values.AROUTER_RATE_LIMIT,
+    joinClientRetries: values.AROUTER_SDK_RETRY_JOIN === "on",
     maxImageBytes: values.AROUTER_MAX_IMAGE_BYTES,
     drainTimeoutMs: values.AROUTER_DRAIN_TIMEOUT_MS,
     logLevel: values.AROUTER_LOG_LEVEL,

@@ -6,10 +6,15 @@ import type { ColumnType, Generated, Kysely, Transaction } from "kysely";
 
 /** Written as a bigint; drivers answer a number (SQLite) or a string (Postgres): read it with `BigInt(...)`. */
 type NanosColumn = ColumnType<number | string | bigint, bigint, bigint>;
+type NullableNanosColumn = ColumnType<number | string | bigint | null, bigint | null, bigint | null>;
 
 export type KeyKind = "live" | "test" | "management";
 export type GenerationStatus = "queued" | "running" | "succeeded" | "failed" | "canceled" | "expired";
 export type AttemptStatus = "running" | "succeeded" | "failed" | "canceled";
+
+/** When a key's spending limit starts anew, at UTC boundaries; null: never, the limit is for its whole life. */
+export type LimitReset = "daily" | "weekly" | "monthly";
+export type MovementKind = "hold" | "charge" | "release" | "credit" | "adjustment";
 
 export interface KeysTable {
   /** SHA-256 of the secret, hex. The secret itself is nowhere. */
@@ -24,6 +29,98 @@ export interface KeysTable {
   expires_at: number | null;
   /** A deleted key is gone for clients and kept for reports. */
   deleted_at: number | null;
+  limit_nanos: NullableNanosColumn;
+  limit_reset: LimitReset | null;
+  /** JSON arrays of ids; null: all. */
+  allowed_models: string | null;
+  allowed_providers: string | null;
+  requests_per_minute: number | null;
+  requests_per_day: number | null;
+  /** Most generations at once. */
+  concurrent: number | null;
+}
+
+/** What a key has used: running totals that the ledger can recompute. Apart from `keys`, because it changes all the time. */
+export interface KeyCountersTable {
+  key_hash: string;
+  /** Sum of the holds of what runs now. */
+  held_nanos: NanosColumn;
+  /** Charged in the limit's current period, which began at `period_start` (Unix milliseconds). */
+  used_nanos: NanosColumn;
+  period_start: number;
+  /** Charged in the key's whole life. */
+  charged_nanos: NanosColumn;
+  running: number;
+  /** Requests of the UTC day that began at `day_start`. */
+  day_requests: number;
+  day_start: number;
+}
+
+/** Admitted requests of the last minute, of keys with a limit per minute. */
+export interface RecentRequestsTable {
+  key_hash: string;
+  at: number;
+}
+
+/** One row: the account's running totals, which the ledger can recompute. */
+export interface AccountTable {
+  id: string;
+  credited_nanos: NanosColumn;
+  charged_nanos: NanosColumn;
+  held_nanos: NanosColumn;
+}
+
+/** The ledger: append-only. A hold ends as charge + release of the same sum. */
+export interface MovementsTable {
+  id: string;
+  created_at: number;
+  kind: MovementKind;
+  /** Positive for hold, charge, release, credit; an adjustment has either sign. */
+  amount_nanos: NanosColumn;
+  key_hash: string | null;
+  generation_id: string | null;
+  /** Attempts whose pictures are charged, JSON array of sequences. */
+  attempts: string | null;
+  model: string | null;
+  provider: string | null;
+  images: number | null;
+  price_rule: string | null;
+  /** What the provider itself says it takes, where it says so. */
+  provider_cost_nanos: NullableNanosColumn;
+  note: string | null;
+}
+
+/** Sums by hour for reports, written with each settlement. */
+export interface UsageHoursTable {
+  /** Unix milliseconds of the hour's beginning. */
+  hour: number;
+  key_hash: string;
+  model: string;
+  provider: string;
+  requests: number;
+  images: number;
+  cost_nanos: NanosColumn;
+}
+
+/** `Idempotency-Key` claims, scoped to the API key. */
+export interface IdempotencyTable {
+  key_hash: string;
+  idempotency_key: string;
+  fingerprint: string;
+  generation_id: string;
+  created_at: number;
+}
+
+/** Every change of a key, by whom. */
+export interface AuditTable {
+  id: string;
+  created_at: number;
+  /** Hash of the management key, or `command-line`. */
+  actor: string;
+  action: "create" | "update" | "delete";
+  key_hash: string;
+  /** JSON of what changed; never a secret. */
+  changes: string;
 }
 
 export interface GenerationsTable {
@@ -53,6 +150,12 @@ export interface GenerationsTable {
   warnings: string | null;
   /** JSON: token usage as the vendor reported it. */
   usage: string | null;
+  /** `WxH`, where the vendor echoes it or the real size differs from the one asked for. */
+  size: string | null;
+  /** SHA-256 of what the client asked, without `response_format` and `stream`: tells a repeat. */
+  fingerprint: string;
+  /** The owner of the job is asked to cancel it. */
+  cancel_requested: Generated<number>;
   /** The client's attribution: the body's `user`, `HTTP-Referer`, `X-Title`. */
   user: string | null;
   referer: string | null;
@@ -106,6 +209,13 @@ export interface FactsTable {
 
 export interface Tables {
   keys: KeysTable;
+  key_counters: KeyCountersTable;
+  recent_requests: RecentRequestsTable;
+  account: AccountTable;
+  movements: MovementsTable;
+  usage_hours: UsageHoursTable;
+  idempotency: IdempotencyTable;
+  audit: AuditTable;
   generations: GenerationsTable;
   attempts: AttemptsTable;
   images: ImagesTable;
@@ -114,3 +224,11 @@ export interface Tables {
 
 export type Database = Kysely<Tables>;
 export type DatabaseTransaction = Transaction<Tables>;
+
+/**
+ * The database cannot do it now: locked by another program, full, read-only, failing. Nothing has changed, unless the
+ * commit itself failed, where nobody can know; the same may work later.
+ */
+export class DatabaseUnavailableError extends Error {
+  override readonly name = "DatabaseUnavailableError";
+}

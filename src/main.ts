@@ -1,12 +1,15 @@
 #!/usr/bin/env bun
 /** The `arouter` command. */
 import { Command, CommanderError } from "commander";
+import { addCredits } from "./commands/credits.ts";
 import { addDoctor } from "./commands/doctor.ts";
 import { explain } from "./commands/failure.ts";
 import { addGenerate } from "./commands/generate.ts";
 import { addKeys } from "./commands/keys.ts";
+import { addLedger } from "./commands/ledger.ts";
 import { addModels } from "./commands/models.ts";
 import { addServe } from "./commands/serve.ts";
+import { addUsage } from "./commands/usage.ts";
 import { version } from "./version.ts";
 
 const program = new Command("arouter")
@@ -25,7 +28,10 @@ Examples:
 addServe(program);
 addGenerate(program);
 addKeys(program);
+addCredits(program);
 addModels(program);
+addUsage(program);
+addLedger(program);
 addDoctor(program);
 
 try {

@@ -28,13 +28,15 @@ export interface PartsPorts {
   random?: Random;
   /** How host names of result links are resolved. */
   resolve?: Resolve;
+  /** Tests stop the program at step boundaries. */
+  reached?: Context["reached"];
 }
 
 const resolveByDns: Resolve = async (hostname) => (await lookup(hostname, { all: true })).map(({ address }) => address);
 
 /** Opens the database and the image store and loads the catalogue. */
 export async function openParts(config: Config, ports: PartsPorts): Promise<Parts> {
-  const { logger, clock = systemClock, random = systemRandom, resolve = resolveByDns } = ports;
+  const { logger, clock = systemClock, random = systemRandom, resolve = resolveByDns, reached = () => {} } = ports;
   const imageFolder = join(config.dataFolder, "images");
   const catalogue = loadCatalogue(config.modelsFolder === undefined ? {} : { folder: config.modelsFolder });
   const { database, scrub, close } = await openSqlite(join(config.dataFolder, "arouter.db"));
@@ -50,6 +52,7 @@ export async function openParts(config: Config, ports: PartsPorts): Promise<Part
     logger,
     jobs: createJobs({ clock, logger }),
     instance: newId("run", clock, random),
+    reached,
     scrub,
     removeUnfinished: (olderThanMs) => removeUnfinished(imageFolder, olderThanMs),
     async checkReady() {

@@ -7,7 +7,7 @@ import { keepSweeping } from "./generation/retention.ts";
 import { createApp } from "./http/app.ts";
 import { createLinks, keptLinkSecret } from "./images/links.ts";
 import { createLogger } from "./observe/log.ts";
-import { openParts, type PartsPorts } from "./parts.ts";
+import { openParts, type Parts, type PartsPorts } from "./parts.ts";
 import { version } from "./version.ts";
 import { welcome } from "./welcome.ts";
 
@@ -25,12 +25,15 @@ export interface RunningServer {
 export interface ServePorts extends Partial<PartsPorts> {
   /** Where the welcome goes; standard output by default. */
   print?: (text: string) => void;
+  /** Called before anything runs: tests put faults between the parts. */
+  opened?: (parts: Parts) => void;
 }
 
 /** @throws ConfigError, or what opening the data folder or the port throws */
 export async function serve(config: Config, ports: ServePorts = {}): Promise<RunningServer> {
   const logger = ports.logger ?? createLogger(config.logLevel);
   const parts = await openParts(config, { ...ports, logger });
+  ports.opened?.(parts);
   const [first = keptLinkSecret(config.dataFolder, parts.random), ...others] = config.linkSecrets;
   let draining = false;
   const app = createApp({ ...parts, links: createLinks([first, ...others]), version, isDraining: () => draining });

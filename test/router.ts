@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { readConfig } from "../src/config.ts";
 import { createLogger } from "../src/observe/log.ts";
 import { type Clock, type Logger, systemClock } from "../src/ports.ts";
-import { serve } from "../src/serve.ts";
+import { type ServePorts, serve } from "../src/serve.ts";
 
 export interface TestRouter {
   /** Origin, e.g. `http://127.0.0.1:40123`. */
@@ -31,13 +31,17 @@ export interface TestRouterOptions {
   dataFolder?: string;
   keys?: TestRouter["keys"];
   logger?: Logger;
+  /** Unix milliseconds at which the router's clock stands still: it moves by `advance` only. Default: the real time. */
+  frozenAt?: number;
   resolve?: (hostname: string) => Promise<string[]>;
+  /** Called before anything runs: the place to put faults between the parts. */
+  opened?: ServePorts["opened"];
 }
 
 export async function startRouter(options: TestRouterOptions = {}): Promise<TestRouter> {
   const dataFolder = options.dataFolder ?? mkdtempSync(join(tmpdir(), "arouter-test-"));
   let offset = 0;
-  const clock: Clock = { now: () => systemClock.now() + offset, sleep: systemClock.sleep };
+  const clock: Clock = { now: () => (options.frozenAt ?? systemClock.now()) + offset, sleep: systemClock.sleep };
   let printed = "";
   const config = readConfig({ HOST: "127.0.0.1", PORT: "0", AROUTER_DATA: dataFolder, ...options.env });
   const server = await serve(config, {
@@ -47,6 +51,7 @@ export async function startRouter(options: TestRouterOptions = {}): Promise<Test
       printed += `${text}\n`;
     },
     ...(options.resolve === undefined ? {} : { resolve: options.resolve }),
+    ...(options.opened === undefined ? {} : { opened: options.opened }),
   });
   const secret = (kind: string) => new RegExp(`lr_${kind}_\\w+`).exec(printed)?.[0] ?? "";
   const keys = options.keys ?? { test: secret("test"), live: secret("live"), management: secret("mgmt") };

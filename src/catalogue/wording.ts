@@ -13,7 +13,7 @@ export function shown(text: string): string {
 }
 
 /** `'a'`, `'a' and 'b'`, `'a', 'b', and 'c'`. */
-function quotedList(values: readonly string[]): string {
+export function quotedList(values: readonly string[]): string {
   const quoted = values.map((value) => `'${value}'`);
   if (quoted.length <= 2) return quoted.join(" and ");
   return `${quoted.slice(0, -1).join(", ")}, and ${quoted.at(-1)}`;

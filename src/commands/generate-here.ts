@@ -54,9 +54,9 @@ export async function generateHere(body: Record<string, unknown>, options: HereO
       const attribution = { requestId: newId("req", parts.clock, parts.random), referer: null, title: "command line" };
       const { id, plan, finished } = await generate(parts, key, body, attribution);
       state.sent = true;
-      const { totalNanos } = plan.quote;
-      const most = totalNanos === 0n ? "free" : `at most $${formatUsd(totalNanos)}`;
-      progress.show(`Generating with ${model.id} at ${plan.provider.adapter.id}, ${most}, ${id}`);
+      const quote = plan?.quote.totalNanos ?? 0n;
+      const most = quote === 0n ? "free" : `at most $${formatUsd(quote)}`;
+      progress.show(`Generating with ${model.id} at ${plan?.provider.adapter.id ?? "sandbox"}, ${most}, ${id}`);
       const end = await finished;
       if (end.error !== null) {
         progress.end(`Failed after ${progress.elapsed()}, nothing was charged: ${id}`);

@@ -1,7 +1,11 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { z } from "zod";
-import { createKey, deleteKey, disableKey, findKey, type Key, listKeys } from "../accounts/keys.ts";
+import { type KeyFigures, keyObject, listKeyFigures, readKeyFigures } from "../accounts/key-view.ts";
+import { commandLine, createKey, deleteKey, findKey, type Key, updateKey } from "../accounts/keys.ts";
 import type { KeyKind } from "../database.ts";
+import { formatUsd } from "../money.ts";
+import type { Parts } from "../parts.ts";
+import { addLimitOptions, type LimitOptions, newKeyOf } from "./key-options.ts";
 import { printTable, withParts } from "./store.ts";
 
 export function addKeys(program: Command): void {
@@ -20,8 +24,7 @@ Examples:
   arouter keys disable "web shop"`,
     );
 
-  keys
-    .command("create")
+  addLimitOptions(keys.command("create"))
     .description("Make a key. Its secret is shown once, now.")
     .requiredOption("--name <name>", "what the key is for", nonEmpty)
     .addOption(
@@ -38,15 +41,15 @@ Examples:
   arouter keys create --name "web shop"
   arouter keys create --name trial --type test --expires-at 2027-01-31T12:00:00+08:00 --json`,
     )
-    .action(
-      async ({ name, type, expiresAt, json }: { name: string; type: KeyKind; expiresAt?: number; json?: true }) => {
-        const { key, secret } = await withParts((parts) =>
-          createKey(parts.database, { name, kind: type, expiresAt: expiresAt ?? null }, parts),
-        );
-        if (json) console.log(JSON.stringify({ key: secret, ...keyJson(key) }));
-        else console.log(`${secret}\n\nThis is the only time the key is shown. Hash: ${key.hash}`);
-      },
-    );
+    .action(async (options: { name: string; type: KeyKind; expiresAt?: number; json?: true } & LimitOptions) => {
+      const { key, secret, object } = await withParts(async (parts) => {
+        const made = await createKey(parts.database, newKeyOf(options, parts), commandLine, parts);
+        const figures = await readKeyFigures(parts.database, made.key.hash, parts.clock.now());
+        return { ...made, object: figures === undefined ? {} : keyObject(figures) };
+      });
+      if (options.json) console.log(JSON.stringify({ key: secret, ...object }));
+      else console.log(`${secret}\n\nThis is the only time the key is shown. Hash: ${key.hash}`);
+    });
 
   keys
     .command("list")
@@ -54,29 +57,34 @@ Examples:
     .option("--json", "print JSON")
     .addHelpText("after", "\nExamples:\n  arouter keys list\n  arouter keys list --json")
     .action(async ({ json }: { json?: true }) => {
-      const all = await withParts((parts) => listKeys(parts.database));
-      if (json) return console.log(JSON.stringify(all.map(keyJson)));
+      const { keys: all } = await withParts((parts) =>
+        listKeyFigures(parts.database, { includeDisabled: true }, parts.clock.now()),
+      );
+      if (json) return console.log(JSON.stringify(all.map(keyObject)));
       if (all.length === 0) return console.log("No keys yet. Make one: arouter keys create --name NAME");
       printTable(
-        ["NAME", "TYPE", "KEY", "STATE", "CREATED", "HASH"],
-        all.map((key) => [
+        ["NAME", "TYPE", "KEY", "STATE", "USED", "LIMIT", "LEFT", "CREATED", "HASH"],
+        all.map(({ key, usage, spend }) => [
           key.name,
           key.kind,
           key.label,
           stateOf(key),
+          `$${formatUsd(usage)}`,
+          limitOf({ key, spend }),
+          spend.remaining === null ? "" : `$${formatUsd(spend.remaining)}`,
           new Date(key.created_at).toISOString(),
           key.hash,
         ]),
       );
     });
 
-  change("disable", "Disable a key at once; requests with it are refused.", disableKey, "disabled");
-  change("delete", "Delete a key for good; what it made stays in the reports.", deleteKey, "deleted");
+  change("disable", "Disable a key at once; requests with it are refused.", disable, "disabled");
+  change("delete", "Delete a key for good; what it made stays in the reports.", remove, "deleted");
 
   function change(
     command: "disable" | "delete",
     description: string,
-    act: typeof disableKey,
+    act: (parts: Parts, hash: string) => Promise<unknown>,
     done: "disabled" | "deleted",
   ): void {
     keys
@@ -88,7 +96,7 @@ Examples:
       .action(async (hashOrName: string, { json }: { json?: true }) => {
         const key = await withParts(async (parts) => {
           const found = await findKey(parts.database, hashOrName);
-          await act(parts.database, found.hash, parts.clock);
+          await act(parts, found.hash);
           return found;
         });
         console.log(
@@ -100,16 +108,12 @@ Examples:
   }
 }
 
-function keyJson(key: Key) {
-  return {
-    hash: key.hash,
-    name: key.name,
-    label: key.label,
-    type: key.kind,
-    disabled: key.disabled !== 0,
-    created_at: new Date(key.created_at).toISOString(),
-    expires_at: key.expires_at === null ? null : new Date(key.expires_at).toISOString(),
-  };
+const disable = (parts: Parts, hash: string) => updateKey(parts.database, hash, { disabled: true }, commandLine, parts);
+const remove = (parts: Parts, hash: string) => deleteKey(parts.database, hash, commandLine, parts);
+
+function limitOf({ key, spend }: Pick<KeyFigures, "key" | "spend">): string {
+  if (spend.limit === null) return "none";
+  return `$${formatUsd(spend.limit)} ${key.limit_reset ?? "in all"}`;
 }
 
 function stateOf(key: Key): string {

@@ -13,17 +13,16 @@ export async function withParts<T>(work: (parts: Parts) => Promise<T>): Promise<
   }
 }
 
-/** Prints rows as aligned columns, headings first. */
-export function printTable(headings: string[], rows: string[][]): void {
+/** Prints rows as aligned columns, headings first; the columns in `right` (from 0) end in line, as figures should. */
+export function printTable(headings: string[], rows: string[][], { right = [] }: { right?: number[] } = {}): void {
   const widths = headings.map((heading, column) =>
-    Math.max(...[heading, ...rows.map((row) => row[column] ?? "")].map((cell) => Bun.stringWidth(cell))),
+    [heading, ...rows.map((row) => row[column] ?? "")].reduce((most, cell) => Math.max(most, Bun.stringWidth(cell)), 0),
   );
   for (const row of [headings, ...rows]) {
-    console.log(
-      row
-        .map((cell, column) => cell + " ".repeat((widths[column] ?? 0) - Bun.stringWidth(cell)))
-        .join("  ")
-        .trimEnd(),
-    );
+    const cells = row.map((cell, column) => {
+      const gap = " ".repeat((widths[column] ?? 0) - Bun.stringWidth(cell));
+      return right.includes(column) ? gap + cell : cell + gap;
+    });
+    console.log(cells.join("  ").trimEnd());
   }
 }

@@ -1,6 +1,9 @@
 /** Admission: one transaction that makes a generation durable. After it, the job runs to an end whatever happens. */
 import type { Insertable } from "kysely";
-import type { Key } from "../accounts/keys.ts";
+import { checkModelAllowed, checkProviderAllowed } from "../accounts/allowed.ts";
+import { type Key, recheckKey } from "../accounts/keys.ts";
+import { hold } from "../accounts/ledger.ts";
+import { countJoin, enterLimits } from "../accounts/limits.ts";
 import type { AttemptsTable } from "../database.ts";
 import { newId } from "../ids.ts";
 import type { ProviderJob } from "../providers/provider.ts";
@@ -10,6 +13,7 @@ import { leaseMs } from "./lease.ts";
 import type { Plan } from "./plan.ts";
 import { withoutPrompts } from "./prompts.ts";
 import { credentialLabel, upstreamOf } from "./providers.ts";
+import { claimIdempotencyKey, findRepeat, fingerprintOf, type RepeatHeaders } from "./repeats.ts";
 
 /** Who asked, beside the key. */
 export interface Attribution {
@@ -35,24 +39,60 @@ export interface AdmittedAttempt {
   resume?: PendingJob;
 }
 
+/** Either a new job, or the id of the generation that this request repeats. */
+export type Admission = { job: AdmittedJob } | { joins: string };
+
 /**
- * Writes the generation and its attempts. This is where holds, limits and idempotency claims belong (the ledger's
- * issue): everything that must be decided before money is spent, in this one transaction.
+ * Decides, in one transaction, everything that must be decided before money is spent: whether the request is a repeat,
+ * whether the key and the account may spend it, the hold, and the durable job itself.
+ * @throws PublicError idempotency_conflict, rate_limit_exceeded, spend_limit_exceeded, insufficient_credit, key_…,
+ *   model_not_allowed, provider_not_allowed
  */
-export async function admit(context: Context, key: Key, plan: Plan, attribution: Attribution): Promise<AdmittedJob> {
+export async function admit(
+  context: Context,
+  key: Key,
+  plan: Plan,
+  repeat: RepeatHeaders,
+  attribution: Attribution,
+): Promise<Admission> {
   const { clock, random, config, database } = context;
   const id = newId("gen", clock, random);
-  const now = clock.now();
   const { checked, provider, quote } = plan;
   // One credential for the whole generation, chosen evenly from the pool.
   const credential = provider.credentials[(random.bytes(1)[0] ?? 0) % provider.credentials.length] ?? "";
   const upstream = upstreamOf(provider, credential);
   const keep = config.keepPrompts !== "never";
-  const attempts = plan.calls.map(
-    ({ offset, job }, sequence): AdmittedAttempt => ({ sequence, offset, upstream, job, startedAt: now }),
-  );
 
-  await database.transaction().execute(async (transaction) => {
+  const fingerprint = fingerprintOf(checked);
+  const facts = {
+    keyHash: key.hash,
+    generationId: id,
+    model: checked.model.id,
+    provider: provider.adapter.id,
+    priceRule: quote.rule,
+  };
+  return database.transaction().execute(async (transaction): Promise<Admission> => {
+    // The moment at which the request's turn has come, not the one at which it began to wait for it: so time never runs
+    // backwards over a boundary from one transaction to the next.
+    const now = clock.now();
+    // The key as it is now: what has been changed since the request came in holds.
+    const current = await recheckKey(transaction, key.hash, clock);
+    const perMinute = perMinuteLimit(current, config);
+    const joins = await findRepeat(transaction, key, repeat, fingerprint, now);
+    if (joins !== null) {
+      await countJoin(transaction, current, perMinute, now);
+      return { joins };
+    }
+    checkModelAllowed(current, checked.model);
+    checkProviderAllowed(current, provider.adapter.id);
+    const attempts = plan.calls.map(
+      ({ offset, job }, sequence): AdmittedAttempt => ({ sequence, offset, upstream, job, startedAt: now }),
+    );
+    await enterLimits(transaction, current, quote.totalNanos, perMinute, now);
+    await hold(transaction, facts, quote.totalNanos, config.creditRequired, context);
+    if (repeat.idempotencyKey !== undefined) {
+      await claimIdempotencyKey(transaction, key, repeat.idempotencyKey, fingerprint, id, now);
+    }
     await transaction
       .insertInto("generations")
       .values({
@@ -71,6 +111,7 @@ export async function admit(context: Context, key: Key, plan: Plan, attribution:
         price_rule: quote.rule,
         owner: context.instance,
         lease_until: now + leaseMs,
+        fingerprint,
         user: checked.user ?? null,
         referer: attribution.referer,
         title: attribution.title,
@@ -95,8 +136,21 @@ export async function admit(context: Context, key: Key, plan: Plan, attribution:
         ),
       )
       .execute();
+    return { job: { id, attempts } };
   });
-  return { id, attempts };
+}
+
+/** Counts a request that joins an earlier generation. @throws PublicError rate_limit_exceeded */
+export async function admitJoin(context: Context, key: Key): Promise<void> {
+  await context.database.transaction().execute(async (transaction) => {
+    const current = await recheckKey(transaction, key.hash, context.clock);
+    await countJoin(transaction, current, perMinuteLimit(current, context.config), context.clock.now());
+  });
+}
+
+/** The key's own limit of requests per minute, else the operator's default. */
+export function perMinuteLimit(key: Key, config: Context["config"]): number | null {
+  return key.requests_per_minute ?? config.defaultRequestsPerMinute;
 }
 
 /** The body that goes upstream, to the letter: what is recorded is what the adapter will send. */

@@ -7,6 +7,9 @@ import type { TransportPorts } from "../providers/transport.ts";
 import type { Jobs } from "./jobs.ts";
 import type { Providers } from "./providers.ts";
 
+/** Step boundaries of a job, in order: where a crash must leave a truthful state. */
+export type StepBoundary = "admitted" | "pending" | "delivered" | "settling" | "settled";
+
 export interface Context {
   config: Config;
   database: Database;
@@ -20,4 +23,6 @@ export interface Context {
   jobs: Jobs;
   /** This running program, as the owner of jobs. */
   instance: string;
+  /** Called at step boundaries; only tests do anything there. */
+  reached(boundary: StepBoundary): void;
 }

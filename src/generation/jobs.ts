@@ -4,7 +4,11 @@ import type { FinishedGeneration } from "./finished.ts";
 
 export interface Jobs {
   /** Runs the job apart from its caller. The returned promise is the job's end; nobody has to wait for it. */
-  start(id: string, work: () => Promise<FinishedGeneration>): Promise<FinishedGeneration>;
+  start(id: string, work: (cancel: AbortSignal) => Promise<FinishedGeneration>): Promise<FinishedGeneration>;
+  /** Asks a job that runs here to stop; its end tells what became of it. */
+  cancel(id: string): void;
+  /** The end of a job that runs here. */
+  find(id: string): Promise<FinishedGeneration> | undefined;
   readonly size: number;
   /** Ids of what runs now. */
   ids(): string[];
@@ -14,16 +18,24 @@ export interface Jobs {
 
 export function createJobs(ports: { clock: Clock; logger: Logger }): Jobs {
   const running = new Map<string, Promise<FinishedGeneration>>();
+  const cancels = new Map<string, AbortController>();
   return {
     start(id, work) {
-      const job = work().finally(() => running.delete(id));
+      const cancel = new AbortController();
+      const job = work(cancel.signal).finally(() => {
+        running.delete(id);
+        cancels.delete(id);
+      });
       running.set(id, job);
+      cancels.set(id, cancel);
       // A failure that nobody waits for must not end the program; whoever waits sees it as well.
       job.catch((error: unknown) =>
         ports.logger.error({ generation: id, err: error }, "generation ended unexpectedly"),
       );
       return job;
     },
+    cancel: (id) => cancels.get(id)?.abort(),
+    find: (id) => running.get(id),
     get size() {
       return running.size;
     },

@@ -1,5 +1,7 @@
 /** The end of a generation: one transaction with its images, its charge and its outcome. */
 import type { Insertable } from "kysely";
+import { settleHold } from "../accounts/ledger.ts";
+import { leaveLimits } from "../accounts/limits.ts";
 import type { CheckedRequest } from "../catalogue/index.ts";
 import type { DatabaseTransaction, ImagesTable } from "../database.ts";
 import { PublicError } from "../errors.ts";
@@ -9,6 +11,8 @@ import type { AdmittedJob } from "./admit.ts";
 import type { Context } from "./context.ts";
 import { explainFailure } from "./failures.ts";
 import type { FinishedGeneration, FinishedImage } from "./finished.ts";
+import { OwnershipLostError } from "./lease.ts";
+import { lifeEnd, persist } from "./persist.ts";
 import type { Plan } from "./plan.ts";
 import { withoutQuotations } from "./prompts.ts";
 import type { FinishedAttempt } from "./run.ts";
@@ -17,8 +21,10 @@ import type { FinishedAttempt } from "./run.ts";
 const ratioTolerance = 0.1;
 
 /**
- * Decides and records how a generation ended: delivered pictures are charged, everything else costs nothing.
- * @throws when the job belongs to another program by now (nothing has changed then), or the database does not answer
+ * Decides and records how a generation ended: delivered pictures are charged, everything else costs nothing. A database
+ * that cannot take it now is tried again for as long as the attempts live.
+ * @throws OwnershipLostError when the job belongs to another program by now: nothing has changed then
+ * @throws DatabaseUnavailableError when the database could not take it: recovery brings the job to its end later
  */
 export async function settle(
   context: Context,
@@ -28,42 +34,107 @@ export async function settle(
 ): Promise<FinishedGeneration> {
   const images = outcomes.flatMap(({ outcome }): FinishedImage[] => (outcome.kind === "done" ? outcome.images : []));
   const finished = conclude(context, job.id, plan, outcomes, images);
+  context.reached("settling");
+  const until = lifeEnd(
+    context,
+    outcomes.map(({ attempt }) => attempt),
+  );
   // The client is told what the vendor said; what is kept and logged is that without the client's own words.
   const keepable = (message: string) => withoutQuotations(message, plan.checked.requested);
+  await persist(context, until, () => record(context, job, finished, outcomes, keepable));
+  context.reached("settled");
+  logFailures(context, job, plan, outcomes, keepable);
+  return finished;
+}
+
+/** One transaction: all of the end, or nothing. */
+async function record(
+  context: Context,
+  job: AdmittedJob,
+  finished: FinishedGeneration,
+  outcomes: FinishedAttempt[],
+  keepable: (message: string) => string,
+): Promise<void> {
+  const { images } = finished;
   await context.database.transaction().execute(async (transaction) => {
+    const { cancel_requested } = await transaction
+      .selectFrom("generations")
+      .select("cancel_requested")
+      .where("id", "=", job.id)
+      .executeTakeFirstOrThrow();
+    const canceled = cancel_requested !== 0 && images.length === 0;
+    if (canceled)
+      finished.error = new PublicError("image_expired", "This generation was canceled. Nothing was charged.");
     const settled = await transaction
       .updateTable("generations")
       .set({
-        status: finished.error === null ? "succeeded" : "failed",
+        status: canceled ? "canceled" : finished.error === null ? "succeeded" : "failed",
         finished_at: finished.finishedAt,
         cost_nanos: finished.cost,
         error: finished.error === null ? null : JSON.stringify(errorRecord(finished.error, keepable)),
         warnings: finished.warnings.length === 0 ? null : JSON.stringify(finished.warnings),
         usage: finished.usage === undefined ? null : JSON.stringify(finished.usage),
+        size: finished.size ?? null,
       })
       .where("id", "=", job.id)
       .where("owner", "=", context.instance)
       .where("status", "=", "running")
       .executeTakeFirst();
-    if (settled.numUpdatedRows === 0n) throw new Error("the generation belongs to another program by now");
+    if (settled.numUpdatedRows === 0n) throw new OwnershipLostError();
+    await settleMoney(context, transaction, job.id, finished, outcomes);
     for (const attempt of outcomes) await recordAttempt(transaction, job.id, attempt, keepable);
     if (images.length > 0) await transaction.insertInto("images").values(imageRows(context, finished)).execute();
   });
-  logFailures(context, job, plan, outcomes, keepable);
-  return finished;
+}
+
+/** The ledger's side of the end: the hold becomes a charge for what was delivered and a release of the rest. */
+async function settleMoney(
+  context: Context,
+  transaction: DatabaseTransaction,
+  id: string,
+  { cost, images }: Pick<FinishedGeneration, "cost" | "images">,
+  outcomes: FinishedAttempt[],
+): Promise<void> {
+  const row = await transaction
+    .selectFrom("generations")
+    .innerJoin("keys", "keys.hash", "generations.key_hash")
+    .innerJoin("key_counters", "key_counters.key_hash", "keys.hash")
+    .select(["keys.hash", "keys.limit_reset", "model", "provider", "price_rule", "quote_nanos", "period_start"])
+    .where("generations.id", "=", id)
+    .executeTakeFirstOrThrow();
+  const held = BigInt(row.quote_nanos);
+  const attempts = outcomes.flatMap(({ attempt, outcome }) => (outcome.kind === "done" ? [attempt.sequence] : []));
+  const facts = {
+    keyHash: row.hash,
+    generationId: id,
+    model: row.model,
+    provider: row.provider,
+    priceRule: row.price_rule,
+  };
+  // A clock that was set back must not put a charge before the period in which it is counted.
+  const now = Math.max(context.clock.now(), Number(row.period_start));
+  await settleHold(
+    transaction,
+    facts,
+    { held, cost, images: images.length, attempts, providerCost: null, now },
+    context,
+  );
+  await leaveLimits(transaction, row, held, cost, now);
 }
 
 /** Ends a job as failed for a reason that lies before its attempts, e.g. a provider that is not configured any more. */
 export async function settleAsFailed(context: Context, id: string, error: PublicError): Promise<void> {
   const finished_at = context.clock.now();
   await context.database.transaction().execute(async (transaction) => {
-    await transaction
+    const settled = await transaction
       .updateTable("generations")
       .set({ status: "failed", finished_at, error: JSON.stringify(errorRecord(error)) })
       .where("id", "=", id)
       .where("owner", "=", context.instance)
       .where("status", "=", "running")
-      .execute();
+      .executeTakeFirst();
+    if (settled.numUpdatedRows === 0n) return;
+    await settleMoney(context, transaction, id, { cost: 0n, images: [] }, []);
     await transaction
       .updateTable("attempts")
       .set({ status: "failed", finished_at })

@@ -6,7 +6,9 @@ import { addDocs } from "./docs.ts";
 import { addFiles } from "./files.ts";
 import { addGenerations } from "./generations.ts";
 import { addHealth } from "./health.ts";
+import { addKeys } from "./keys.ts";
 import { addModels } from "./models.ts";
+import { addReports } from "./reports.ts";
 import type { Env, HttpContext, Server } from "./types.ts";
 
 export function createApp(server: Server): Hono<Env> {
@@ -30,6 +32,8 @@ export function createApp(server: Server): Hono<Env> {
   addModels(app, server);
   addGenerations(app, server);
   addFiles(app, server);
+  addReports(app, server);
+  addKeys(app, server);
   app.notFound((c) =>
     answerError(c, new PublicError("not_found", `There is nothing at ${c.req.method} ${c.req.path}.`)),
   );

@@ -10,7 +10,10 @@ const seconds = (milliseconds: number | null): number | null =>
 const parsed = (json: string | null): unknown => (json === null ? null : JSON.parse(json));
 
 /** A succeeded generation whose bytes are all gone is `expired`. */
-function statusOf({ generation, images }: GenerationRecord, now: number): GenerationStatus {
+function statusOf(
+  { generation, images }: Pick<GenerationRecord, "generation" | "images">,
+  now: number,
+): GenerationStatus {
   const gone = images.length > 0 && images.every((image) => image.deleted_at !== null || image.expires_at <= now);
   return generation.status === "succeeded" && gone ? "expired" : generation.status;
 }
@@ -71,12 +74,13 @@ function attemptError(json: string | null) {
 }
 
 /** One flat record, for reports. */
-export function flatGeneration({ generation, images }: GenerationRecord) {
+export function flatGeneration(record: Pick<GenerationRecord, "generation" | "images">, now: number) {
+  const { generation, images } = record;
   return {
     id: generation.id,
     model: generation.model,
     provider: generation.provider,
-    status: generation.status,
+    status: statusOf(record, now),
     created_at: new Date(generation.created_at).toISOString(),
     latency_ms: generation.finished_at === null ? null : generation.finished_at - generation.created_at,
     request_id: generation.request_id,

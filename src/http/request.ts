@@ -35,16 +35,25 @@ export function requireInference(key: Key): void {
   }
 }
 
+/** @throws PublicError wrong_key_type when the key can only generate */
+export function requireManagement(key: Key): void {
+  if (key.kind === "management") return;
+  throw new PublicError("wrong_key_type", "Only a management key can do this. Use an lr_mgmt_ key.");
+}
+
 /** Origin of links: the operator's setting, else where the client found us. */
 export function originOf(server: Server, c: HttpContext): string {
   return server.config.publicUrl ?? new URL(c.req.url).origin;
 }
 
+/** What `JSON.parse` takes. Only the source tells a number as it was written, before it was rounded. */
+export type Reviver = (this: unknown, name: string, value: unknown, context?: { source?: string }) => unknown;
+
 /**
  * The request's body as a JSON object.
  * @throws PublicError unsupported_media_type, payload_too_large, invalid_json, invalid_type
  */
-export async function readJsonObject(c: HttpContext): Promise<Record<string, unknown>> {
+export async function readJsonObject(c: HttpContext, reviver?: Reviver): Promise<Record<string, unknown>> {
   const contentType = c.req.header("content-type")?.split(";")[0]?.trim().toLowerCase() ?? "";
   if (contentType !== "" && contentType !== "application/json" && !contentType.endsWith("+json")) {
     throw new PublicError(
@@ -62,7 +71,7 @@ export async function readJsonObject(c: HttpContext): Promise<Record<string, unk
   const bytes = await readBody(c.req.raw);
   let value: unknown;
   try {
-    value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+    value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes), reviver);
   } catch {
     throw new PublicError("invalid_json", "We could not parse the JSON body of your request.");
   }

@@ -59,3 +59,11 @@ export function takeImage(store: ImageStore, id: string, maxBytes: number): Imag
     },
   };
 }
+
+/** The facts of a picture that is stored already; null when there is none under this id. */
+export async function inspectStored(store: ImageStore, id: string): Promise<TakenImage | null> {
+  const stored = await store.open(id);
+  if (stored === null) return null;
+  const facts = inspect(await stored.slice(0, maxHeadBytes).bytes());
+  return facts === null || facts === "more" ? null : { id, bytes: stored.size, ...facts };
+}

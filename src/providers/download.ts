@@ -21,11 +21,13 @@ export interface DownloadOptions {
 }
 
 /**
- * Downloads one picture; what fails in passing is tried again for as long as the attempt lives.
+ * Downloads one picture; what fails in passing, our own store included, is tried again for as long as the attempt lives.
  * @returns the stored picture, or why there is none
+ * @throws ImageStoreError when the picture could not be stored until the end
  */
 export async function download(link: string, options: DownloadOptions): Promise<TakenImage | Failure> {
   let goneTries = 0;
+  let ours: ImageStoreError | undefined;
   for (let delayMs = firstDelayMs; ; delayMs = Math.min(delayMs * 2, maxDelayMs)) {
     const image = options.newImage();
     let complaint: string;
@@ -40,12 +42,13 @@ export async function download(link: string, options: DownloadOptions): Promise<
       if (response.status >= 400 && response.status < 500 && ![408, 425, 429].includes(response.status)) goneTries += 1;
     } catch (error) {
       await image.abort();
-      if (error instanceof ImageStoreError) throw error;
+      if (error instanceof ImageStoreError) ours = error;
       if (error instanceof AddressRefusedError || error instanceof ImageIntakeError) {
         return { class: "contract_changed", message: error.message };
       }
       complaint = (error as { code?: string }).code ?? "connection failed";
     }
+    if (options.signal.aborted && ours !== undefined) throw ours;
     if (options.signal.aborted)
       return { class: "timeout", message: `the finished picture could not be fetched: ${complaint}` };
     if (goneTries >= maxGoneTries) {

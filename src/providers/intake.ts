@@ -31,3 +31,27 @@ export class ImageIntakeError extends Error {
 export class ImageStoreError extends Error {
   override readonly name = "ImageStoreError";
 }
+
+/**
+ * For a picture inside a reply: what cannot be stored is told by `finish`, so that the reply is read to its end and the
+ * other pictures in it are not lost as well.
+ */
+export function tellingAtTheEnd(intake: ImageIntake): ImageIntake {
+  let failure: ImageStoreError | undefined;
+  return {
+    async write(chunk) {
+      if (failure !== undefined) return;
+      try {
+        await intake.write(chunk);
+      } catch (error) {
+        if (!(error instanceof ImageStoreError)) throw error;
+        failure = error;
+      }
+    },
+    async finish() {
+      if (failure !== undefined) throw failure;
+      return intake.finish();
+    },
+    abort: () => intake.abort(),
+  };
+}

@@ -125,6 +125,8 @@ export interface Adapter {
    * there and takes the key, and what any other answer means is `read`'s to say. Absent where the vendor has no such call.
    */
   probe?(): HttpCall;
+  /** Set where hanging up ends the work at no cost; elsewhere a call that has been sent is waited for. */
+  hangUpIsFree?: true;
   /** Answers calls in this process instead of the network; only the sandbox has one. */
   local?: (request: Request) => Promise<Response>;
 }

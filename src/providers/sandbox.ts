@@ -45,5 +45,6 @@ export const sandbox: Adapter = {
         return { kind: "failed", failure: { class: "upstream_error", message }, ...identified };
     }
   },
+  hangUpIsFree: true,
   local: answerSandboxCall,
 };

@@ -6,7 +6,7 @@ import type { Clock } from "../ports.ts";
 import type { Resolve } from "./address.ts";
 import { download } from "./download.ts";
 import { parseInlineJson, ReplyTooLongError, readInlineJson } from "./inline-json.ts";
-import { type ImageIntake, ImageIntakeError, ImageStoreError, type TakenImage } from "./intake.ts";
+import { type ImageIntake, ImageIntakeError, ImageStoreError, type TakenImage, tellingAtTheEnd } from "./intake.ts";
 import {
   type Adapter,
   type DeliveredImage,
@@ -49,9 +49,12 @@ export interface TransportPorts {
 }
 
 export interface AttemptHooks {
-  /** Where the next picture goes. */
-  newImage(): ImageIntake;
-  /** Awaited before the waiting begins: makes the upstream's id and the way back to it durable. */
+  /** Where a picture goes. @param index its position among the attempt's pictures */
+  newImage(index: number): ImageIntake;
+  /**
+   * Awaited before the waiting begins: makes the upstream's id and the way back to it durable. When that fails, the
+   * upstream job is canceled: nobody could come back to it.
+   */
   onPending(pending: PendingJob): Promise<void>;
 }
 
@@ -83,18 +86,22 @@ class TransportFailure extends Error {
 
 /**
  * One attempt: one upstream call with everything that belongs to it, within `timeoutMs`. Never rejects for what an
- * upstream does. With `resume`, nothing is submitted: the pending job is picked up again.
+ * upstream does. With `resume`, nothing is submitted: the pending job is picked up again. When `cancel` aborts, a pending
+ * job is canceled upstream and what the upstream then says it delivered is the outcome.
  */
 export async function runAttempt(
   upstream: Upstream,
   job: ProviderJob,
   hooks: AttemptHooks,
   ports: TransportPorts,
-  options: { timeoutMs: number; resume?: PendingJob },
+  options: { timeoutMs: number; cancel?: AbortSignal; resume?: PendingJob },
 ): Promise<AttemptOutcome> {
   const life = new AbortController();
   const timer = setTimeout(() => life.abort(), options.timeoutMs);
-  const attempt = new Attempt(upstream, job, hooks, ports, life.signal);
+  const attempt = new Attempt(upstream, job, hooks, ports, {
+    life: life.signal,
+    cancel: options.cancel ?? new AbortController().signal,
+  });
   try {
     return withoutCredential(await attempt.run(options.resume), upstream.credential);
   } catch (error) {
@@ -126,19 +133,28 @@ class Attempt {
   private readonly job: ProviderJob;
   private readonly hooks: AttemptHooks;
   private readonly ports: TransportPorts;
+  /** Ends calls: the attempt's life, and a cancellation where hanging up is free. */
   private readonly signal: AbortSignal;
   /** Every picture that was begun, and those among them that are delivered. */
   private readonly begun: ImageIntake[] = [];
+  private readonly canceled: AbortSignal;
   /** Pictures that came inside a reply, by `InlineImage.index`. */
   private readonly inline: ImageIntake[] = [];
   private readonly used = new Set<ImageIntake>();
 
-  constructor(upstream: Upstream, job: ProviderJob, hooks: AttemptHooks, ports: TransportPorts, signal: AbortSignal) {
+  constructor(
+    upstream: Upstream,
+    job: ProviderJob,
+    hooks: AttemptHooks,
+    ports: TransportPorts,
+    signals: { life: AbortSignal; cancel: AbortSignal },
+  ) {
     this.upstream = upstream;
     this.job = job;
     this.hooks = hooks;
     this.ports = ports;
-    this.signal = signal;
+    this.canceled = signals.cancel;
+    this.signal = upstream.adapter.hangUpIsFree ? AbortSignal.any([signals.life, signals.cancel]) : signals.life;
   }
 
   async run(resume: PendingJob | undefined): Promise<AttemptOutcome> {
@@ -147,7 +163,7 @@ class Attempt {
     if (resume === undefined) {
       const reply = await this.exchange(adapter.submit(this.job, { baseUrl }), "submit", this.signal);
       step = adapter.read(reply, this.job, { baseUrl });
-      if (step.kind === "pending") await this.hooks.onPending(step);
+      if (step.kind === "pending") await this.keepPending(step);
     } else {
       step = { kind: "pending", ...resume };
     }
@@ -160,13 +176,28 @@ class Attempt {
     return await this.collect(step);
   }
 
+  private async keepPending(pending: PendingJob): Promise<void> {
+    try {
+      await this.hooks.onPending(pending);
+    } catch (error) {
+      if (pending.cancel !== undefined) await this.cancel(pending.cancel);
+      throw error;
+    }
+  }
+
   /** Polls until the job has ended. A poll that fails in passing is tried again: the job itself goes on upstream. */
   private async waitFor(pending: PendingJob): Promise<Exclude<Step, { kind: "pending" }>> {
     const { adapter, baseUrl } = this.upstream;
     let delayMs = pending.afterMs;
     let unreadable = 0;
+    let canceling = false;
     for (;;) {
-      await this.ports.clock.sleep(delayMs, this.signal);
+      await this.ports.clock.sleep(delayMs, canceling ? this.signal : AbortSignal.any([this.signal, this.canceled]));
+      if (this.canceled.aborted && !canceling) {
+        canceling = true;
+        delayMs = pending.afterMs;
+        if (pending.cancel !== undefined) await this.cancel(pending.cancel);
+      }
       if (this.signal.aborted) {
         if (pending.cancel !== undefined) await this.cancel(pending.cancel);
         throw new TransportFailure("timeout", "the provider did not finish in time");
@@ -197,31 +228,28 @@ class Attempt {
   /** Finishes inline pictures and fetches linked ones, in the order the upstream gave, at most as many as asked. */
   private async collect(step: Extract<Step, { kind: "done" }>): Promise<AttemptOutcome> {
     const wanted = step.images.slice(0, this.job.count);
-    // All have ended before a fault of ours is thrown on: what one call stored is kept whole or not at all.
-    const ended = await Promise.allSettled(wanted.map((image) => this.take(image)));
-    const broken = ended.find((result) => result.status === "rejected");
-    if (broken !== undefined) {
-      this.used.clear();
-      throw broken.reason;
-    }
-    const taken = ended.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));
+    // Each to its end: a picture that cannot be stored takes none of the others with it.
+    const taken = await Promise.allSettled(wanted.map((image, index) => this.take(image, index)));
     const images: AttemptImage[] = [];
     let failure: Failure | undefined;
-    taken.forEach((result, position) => {
-      if ("class" in result) failure ??= result;
-      else images.push({ ...result, revisedPrompt: wanted[position]?.revisedPrompt });
-    });
+    for (const [position, result] of taken.entries()) {
+      if (result.status === "rejected") continue;
+      if ("class" in result.value) failure ??= result.value;
+      else images.push({ ...result.value, revisedPrompt: wanted[position]?.revisedPrompt });
+    }
+    const broken = taken.find((result) => result.status === "rejected");
+    if (images.length === 0 && broken !== undefined) throw broken.reason;
     if (images.length === 0 && failure !== undefined) return { kind: "failed", failure, upstreamId: this.upstreamId };
     return { kind: "done", images, usage: step.usage, size: step.size, upstreamId: this.upstreamId };
   }
 
-  private async take(image: DeliveredImage): Promise<TakenImage | Failure> {
+  private async take(image: DeliveredImage, index: number): Promise<TakenImage | Failure> {
     if ("url" in image.source) {
       let latest: ImageIntake | undefined;
       const result = await download(image.source.url, {
         ...this.ports,
         fetch: this.send,
-        newImage: () => (latest = this.begin()),
+        newImage: () => (latest = this.begin(index)),
         trustedOrigin: this.upstream.trustedOrigin,
         signal: this.signal,
       });
@@ -308,14 +336,15 @@ class Attempt {
     }
   }
 
-  private begin(): ImageIntake {
-    const image = this.hooks.newImage();
+  private begin(index: number): ImageIntake {
+    const image = this.hooks.newImage(index);
     this.begun.push(image);
     return image;
   }
 
   private newInline(): ImageIntake {
-    const image = this.begin();
+    const image = tellingAtTheEnd(this.hooks.newImage(this.inline.length));
+    this.begun.push(image);
     this.inline.push(image);
     return image;
   }

@@ -1,11 +1,18 @@
 /** Rows on one machine: SQLite in WAL mode through the runtime's own driver. */
-import { Database as BunDatabase, type SQLQueryBindings } from "bun:sqlite";
+import { Database as BunDatabase } from "bun:sqlite";
 import { chmodSync, mkdirSync } from "node:fs";
 import { dirname } from "node:path";
-import { Kysely, SqliteDialect, sql } from "kysely";
+import { Kysely, sql } from "kysely";
 import { Migrator } from "kysely/migration";
-import type { Database, Tables } from "../database.ts";
+import { type Database, DatabaseUnavailableError, type Tables } from "../database.ts";
+import { systemClock } from "../ports.ts";
 import { migrations } from "./migrations.ts";
+import { sqliteDialect } from "./sqlite-driver.ts";
+
+/** At the start two programs may migrate at the same moment; only then SQLite itself may make the program wait. */
+const startPatienceMs = 5_000;
+const scrubTries = 50;
+const scrubPauseMs = 100;
 
 export interface OpenDatabase {
   database: Database;
@@ -25,11 +32,11 @@ export async function openSqlite(path: string): Promise<OpenDatabase> {
   const file = new BunDatabase(path, { create: true, strict: true });
   chmodSync(path, 0o600);
   // First, so that a second process that is starting at the same moment waits instead of failing.
-  file.run("PRAGMA busy_timeout = 5000");
+  file.run(`PRAGMA busy_timeout = ${startPatienceMs}`);
   for (const pragma of ["journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "secure_delete = ON"]) {
     await patiently(() => file.run(`PRAGMA ${pragma}`));
   }
-  const database: Database = new Kysely<Tables>({ dialect: new SqliteDialect({ database: forKysely(file) }) });
+  const database: Database = new Kysely<Tables>({ dialect: sqliteDialect(file) });
   // One write transaction around all migrations: a second process that starts now waits, then finds nothing to do.
   file.run("BEGIN IMMEDIATE");
   try {
@@ -39,11 +46,11 @@ export async function openSqlite(path: string): Promise<OpenDatabase> {
     file.run("ROLLBACK");
     throw error;
   }
+  // From here on requests are served, and nothing may stop the program: the driver waits for locks asynchronously.
+  file.run("PRAGMA busy_timeout = 0");
   return {
     database,
-    scrub: async () => {
-      await sql`PRAGMA wal_checkpoint(TRUNCATE)`.execute(database);
-    },
+    scrub: () => scrub(database),
     close: () => database.destroy(),
   };
 }
@@ -61,6 +68,16 @@ async function patiently(work: () => void): Promise<void> {
   }
 }
 
+/** A reader or writer in another program can be in the way for a moment. */
+async function scrub(database: Database): Promise<void> {
+  for (let tries = 0; tries < scrubTries; tries += 1) {
+    const { rows } = await sql<{ busy: number }>`PRAGMA wal_checkpoint(TRUNCATE)`.execute(database);
+    if (rows[0]?.busy === 0) return;
+    await systemClock.sleep(scrubPauseMs);
+  }
+  throw new DatabaseUnavailableError("the write-ahead log could not be emptied: another program is using it");
+}
+
 async function migrate(database: Database): Promise<void> {
   const migrator = new Migrator({
     db: database,
@@ -69,24 +86,4 @@ async function migrate(database: Database): Promise<void> {
   });
   const { error } = await migrator.migrateToLatest();
   if (error) throw error;
-}
-
-/** Kysely's SQLite dialect speaks better-sqlite3; the runtime's driver differs in three calls. */
-function forKysely(file: BunDatabase) {
-  return {
-    close: () => file.close(),
-    prepare(sql: string) {
-      // Every transaction here writes. Taking the write lock at its first read instead of its first write lets a
-      // second process wait for it; a lock taken later fails at once when the other has written meanwhile.
-      const statement = file.query(sql === "begin" ? "begin immediate" : sql);
-      const bind = (parameters: readonly unknown[]) => parameters as SQLQueryBindings[];
-      return {
-        reader: statement.columnNames.length > 0,
-        all: (parameters: readonly unknown[]) => statement.all(...bind(parameters)),
-        run: (parameters: readonly unknown[]) => statement.run(...bind(parameters)),
-        iterate: (parameters: readonly unknown[]) =>
-          statement.iterate(...bind(parameters)) as IterableIterator<unknown>,
-      };
-    },
-  };
 }

@@ -193,7 +193,7 @@ export async function makeKey(
   const { database, close } = await openSqlite(join(dataFolder, "arouter.db"));
   const clock = { now: () => Date.now(), sleep: () => Promise.resolve() };
   const wanted = { name: options.name ?? `another ${kind}`, kind, expiresAt: options.expiresAt ?? null };
-  const { secret } = await createKey(database, wanted, { clock, random: systemRandom });
+  const { secret } = await createKey(database, wanted, "test", { clock, random: systemRandom });
   await close();
   return secret;
 }
