@@ -82,6 +82,7 @@ const notYet: Record<string, { neutral: string[]; meaning: string }> = {
   DATABASE_URL: { neutral: [], meaning: "Postgres" },
   AROUTER_IMAGES: { neutral: [], meaning: "an S3 bucket for images" },
   AROUTER_LEGACY: { neutral: ["refuse"], meaning: "successor models" },
+  AROUTER_METRICS_TOKEN: { neutral: [], meaning: "metrics" },
 };
 
 /**

@@ -1,5 +1,5 @@
 /** Starts the server, keeps its background work going, and stops it gracefully. */
-import { bootstrapKeys } from "./accounts/keys.ts";
+import { bootstrapKeys } from "./accounts/first-keys.ts";
 import type { Config } from "./config.ts";
 import { keepLeases } from "./generation/lease.ts";
 import { keepRecovering } from "./generation/recover.ts";

@@ -53,7 +53,7 @@ function importsOf(code: string, file: string): string[] {
 const isOwn = (target: string) => target.endsWith(".ts") && !target.startsWith("..");
 
 /** `http → generation → {catalogue, providers, images, accounts} → {errors, ports, …}`; what stands here may be imported. */
-const ground = ["errors.ts", "ports.ts", "money.ts", "ids.ts", "database.ts"];
+const ground = ["csv.ts", "iso-time.ts", "errors.ts", "ports.ts", "money.ts", "ids.ts", "database.ts"];
 const middle = ["catalogue", "providers", "images", "accounts"];
 const mayImport: Record<string, string[]> = {
   "errors.ts": [],
@@ -62,6 +62,8 @@ const mayImport: Record<string, string[]> = {
   "database.ts": [],
   "version.ts": [],
   "ids.ts": ["ports.ts"],
+  "csv.ts": ["money.ts"],
+  "iso-time.ts": [],
   catalogue: ground,
   accounts: ground,
   // Nothing of money, databases or HTTP servers; not even our error table: failures have classes of their own.

@@ -41,7 +41,7 @@ export interface NewKey extends Partial<KeySettings> {
 /** Who changes a key: the hash of a management key, or `commandLine`. */
 export const commandLine = "command-line";
 
-interface KeyPorts {
+export interface KeyPorts {
   clock: Clock;
   random: Random;
 }
@@ -278,36 +278,4 @@ export async function findKey(database: Database, hashOrName: string): Promise<K
     );
   }
   return first;
-}
-
-/**
- * Makes one key of each kind on an empty database, once in its life, whoever starts first.
- * @returns the three secrets, or null when keys have been made before
- */
-export async function bootstrapKeys(
-  database: Database,
-  ports: { clock: Clock; random: Random },
-): Promise<Record<KeyKind, string> | null> {
-  return database.transaction().execute(async (transaction) => {
-    const claimed = await transaction
-      .insertInto("facts")
-      .values({ name: "bootstrap_keys", value: new Date(ports.clock.now()).toISOString() })
-      .onConflict((conflict) => conflict.doNothing())
-      .executeTakeFirst();
-    if (claimed.numInsertedOrUpdatedRows === 0n) return null;
-    const any = await transaction
-      .selectFrom("keys")
-      .select("hash")
-      .where("hash", "not like", ofCommandLine)
-      .limit(1)
-      .executeTakeFirst();
-    if (any !== undefined) return null;
-    const make = async (kind: KeyKind, name: string) =>
-      (await createKey(transaction, { name, kind }, commandLine, ports)).secret;
-    return {
-      test: await make("test", "first test"),
-      live: await make("live", "first live"),
-      management: await make("management", "first management"),
-    };
-  });
 }

@@ -12,7 +12,7 @@ import { idempotencyLifeMs } from "./repeats.ts";
 
 const batch = 200;
 const everyMs = 5_000;
-/** A file without a row may belong to a generation that is being settled; after this long it cannot. */
+/** A file without a row may belong to a generation that is being settled; this long after its attempt's life it cannot. */
 const orphanAgeMs = 2 * linkLifeSeconds * 1000;
 const orphansEveryMs = 600_000;
 /** Requests that arrive while one batch is at work are served before the next. */
@@ -32,10 +32,21 @@ export interface RetentionPorts extends Pick<Context, "config" | "database" | "i
 const wordless = (json: string): string => JSON.stringify(withoutPrompts(JSON.parse(json)));
 
 /** Sweeps at once and then every few seconds, until the signal aborts. */
-export async function keepSweeping(ports: RetentionPorts, signal: AbortSignal): Promise<void> {
+export async function keepSweeping(given: RetentionPorts, signal: AbortSignal): Promise<void> {
   let orphansAt = 0;
+  let scrubDue = false;
+  const ports: RetentionPorts = {
+    ...given,
+    async scrub() {
+      scrubDue = true;
+      await given.scrub();
+      scrubDue = false;
+    },
+  };
   while (!signal.aborted) {
     try {
+      // One that failed: what it was for is deleted already and would not ask again.
+      if (scrubDue) await ports.scrub();
       await sweepImages(ports);
       await sweepPrompts(ports);
       await sweepGenerations(ports);
@@ -178,8 +189,9 @@ export async function sweepRecentRequests({ database, clock }: RetentionPorts): 
 }
 
 /** Files without a row, left by a program that died between storing and settling. */
-async function sweepOrphans({ database, images, clock, removeUnfinished }: RetentionPorts): Promise<void> {
-  const youngest = clock.now() - orphanAgeMs;
+async function sweepOrphans({ config, database, images, clock, removeUnfinished }: RetentionPorts): Promise<void> {
+  // A picture's id carries the time at which its generation began.
+  const youngest = clock.now() - orphanAgeMs - config.upstreamTimeoutMs;
   await removeUnfinished(youngest);
   for await (const id of images.list()) {
     if (timeOfId(id) > youngest) continue;

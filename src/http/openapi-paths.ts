@@ -1,29 +1,11 @@
 /** Every route as OpenAPI operations: what it takes, what it answers, which errors it may give. */
 import type { Answer, OpenApiDocument, Operation, Parameter } from "./openapi.ts";
+import { accountPaths } from "./openapi-accounts.ts";
 import { answer, authentication, checks, errors, errorsWith, headers, json, upstream } from "./openapi-answers.ts";
+import { header, path, query } from "./openapi-parameters.ts";
 import { ref, type Schema } from "./openapi-schemas.ts";
 
 const open: Record<string, string[]>[] = [];
-const path = (name: string, description: string): Parameter => ({
-  name,
-  in: "path",
-  required: true,
-  description,
-  schema: { type: "string" },
-});
-const query = (name: string, description: string, schema: Schema, required = false): Parameter => ({
-  name,
-  in: "query",
-  required,
-  description,
-  schema,
-});
-const header = (name: string, description: string): Parameter => ({
-  name,
-  in: "header",
-  description,
-  schema: { type: "string" },
-});
 
 const picture = { schema: { type: "string", contentMediaType: "image/png", description: "The file's bytes." } };
 const pictures = Object.fromEntries(["png", "jpeg", "webp", "gif"].map((type) => [`image/${type}`, picture]));
@@ -31,6 +13,7 @@ const fileHeaders = ["etag", "cache-control", "accept-ranges"];
 const generationHeaders = [
   ...["x-arouter-generation-id", "x-arouter-model", "x-arouter-provider", "x-arouter-cost-usd"],
   ...["x-arouter-warnings", "deprecation", "sunset"],
+  ...["x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"],
 ];
 
 const generating = {
@@ -39,8 +22,18 @@ const generating = {
     tags: ["Images"],
     summary: "Make images",
     description:
-      "Waits until the images are ready, however long that takes. A client that hangs up does not stop the generation: it can be read by its id. `Accept: image/*` with one image answers the file itself. Only `lr_live_` and `lr_test_` keys generate; `lr_test_` reaches the sandbox only and costs nothing.",
+      "Waits until the images are ready, however long that takes. A client that hangs up does not stop the generation: it can be read by its id, or had again with the same `Idempotency-Key`; `DELETE` on the generation stops it. `Accept: image/*` with one image answers the file itself. Only `lr_live_` and `lr_test_` keys generate; `lr_test_` reaches the sandbox only and costs nothing.",
     parameters: [
+      header(
+        "Idempotency-Key",
+        "Makes the request safe to repeat for 24 hours: the same key with the same request answers with the same generation; with another request it is 409. A failure that may be tried again is tried anew.",
+        { type: "string", pattern: "^[\\x21-\\x7e]{1,255}$" },
+      ),
+      header(
+        "x-stainless-retry-count",
+        "Sent by the official clients with their silent retries. At 1 or more, without an `Idempotency-Key`, the request joins the same key's generation of the same request of the last ten minutes, unless that one failed.",
+        { type: "integer" },
+      ),
       header("HTTP-Referer", "Your application's address; recorded with the generation."),
       header("X-Title", "Your application's name; recorded with the generation."),
     ],
@@ -72,11 +65,19 @@ const generating = {
         ...checks,
         ...authentication,
         ...upstream,
+        "invalid_idempotency_key",
+        "spend_limit_exceeded",
+        "insufficient_credit",
+        "model_not_allowed",
+        "provider_not_allowed",
         "wrong_key_type",
         "model_not_found",
         "payload_too_large",
         "unsupported_media_type",
+        "idempotency_conflict",
         "image_expired",
+        "rate_limit_exceeded",
+        "overloaded",
         "shutting_down",
       ]),
     },
@@ -148,6 +149,19 @@ export const paths: OpenApiDocument["paths"] = {
       parameters: [path("id", "`gen-…`")],
       responses: { "200": answer("The generation.", ref("Generation")), ...errors(...authentication, "not_found") },
     },
+    delete: {
+      operationId: "cancelGeneration",
+      tags: ["Images"],
+      summary: "Stop a generation",
+      description:
+        "Upstream where it can be stopped. What the provider delivered all the same is charged and kept; without any image the generation ends as `canceled`, costs nothing, and who waits for it is answered 410 `image_expired`. One that has ended stays as it is. With the key that made it, or a management key.",
+      parameters: [path("id", "`gen-…`")],
+      responses: {
+        "200": answer("It has ended; how, it says itself.", ref("Generation")),
+        "202": answer("It is still ending; ask again.", ref("Generation")),
+        ...errors(...authentication, "not_found"),
+      },
+    },
   },
   "/v1/images/files/{file}": {
     get: { operationId: "readFile", summary: "An image's file, by its signed link", ...serveFile },
@@ -188,6 +202,7 @@ export const paths: OpenApiDocument["paths"] = {
       },
     },
   },
+  ...accountPaths,
   "/v1/models": {
     get: {
       operationId: "listModels",

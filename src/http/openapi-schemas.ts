@@ -18,21 +18,37 @@ export interface Schema {
 }
 
 export const ref = (name: string): Schema => ({ $ref: `#/components/schemas/${name}` });
-const object = (properties: Record<string, Schema>, optional: readonly string[] = []): Schema => ({
+export const object = (properties: Record<string, Schema>, optional: readonly string[] = []): Schema => ({
   type: "object",
   properties,
   required: Object.keys(properties).filter((name) => !optional.includes(name)),
 });
-const list = (items: Schema, extra: Schema = {}): Schema => ({ type: "array", items, ...extra });
-const orNull = (schema: Schema): Schema => ({ anyOf: [schema, { type: "null" }] });
-const text = (description?: string): Schema => ({
+export const list = (items: Schema, extra: Schema = {}): Schema => ({ type: "array", items, ...extra });
+export const orNull = (schema: Schema): Schema => ({ anyOf: [schema, { type: "null" }] });
+export const text = (description?: string): Schema => ({
   type: "string",
   ...(description === undefined ? {} : { description }),
 });
 const integer = (description: string): Schema => ({ type: "integer", description });
 const unixSeconds = (description: string): Schema => integer(`${description} Unix seconds.`);
 
-/** Everything that a response may carry. */
+/** A generation as a flat record. */
+export const summary: Record<string, Schema> = {
+  id: text(),
+  model: text(),
+  provider: text(),
+  status: text(),
+  created_at: { type: "string", format: "date-time" },
+  latency_ms: { type: ["integer", "null"] },
+  request_id: text(),
+  user: { type: ["string", "null"], description: "The body's `user`." },
+  referer: { type: ["string", "null"], description: "The `HTTP-Referer` header." },
+  title: { type: ["string", "null"], description: "The `X-Title` header." },
+  usage: object({ cost: { type: "number", description: "US dollars." }, images: integer("Delivered images.") }),
+  error: orNull(ref("RecordedError")),
+};
+
+/** Everything about images, models and the router that a response may carry. */
 export const answerSchemas: Record<string, Schema> = {
   Error: {
     ...object({
@@ -127,20 +143,7 @@ export const answerSchemas: Record<string, Schema> = {
     message: text(),
     param: { type: ["string", "null"] },
   }),
-  GenerationSummary: object({
-    id: text(),
-    model: text(),
-    provider: text(),
-    status: text(),
-    created_at: { type: "string", format: "date-time" },
-    latency_ms: { type: ["integer", "null"] },
-    request_id: text(),
-    user: { type: ["string", "null"], description: "The body's `user`." },
-    referer: { type: ["string", "null"], description: "The `HTTP-Referer` header." },
-    title: { type: ["string", "null"], description: "The `X-Title` header." },
-    usage: object({ cost: { type: "number", description: "US dollars." }, images: integer("Delivered images.") }),
-    error: orNull(ref("RecordedError")),
-  }),
+  GenerationSummary: object(summary),
   Landing: object({
     name: { const: "arouter" },
     version: text(),

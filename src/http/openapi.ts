@@ -5,6 +5,7 @@
  */
 import type { Catalogue } from "../catalogue/index.ts";
 import { errorTable } from "../errors.ts";
+import { accountSchemas } from "./openapi-account-schemas.ts";
 import { paths } from "./openapi-paths.ts";
 import { anyRequestSchema, requestSchema, requestSchemaName } from "./openapi-requests.ts";
 import { answerSchemas, type Schema } from "./openapi-schemas.ts";
@@ -49,7 +50,7 @@ export interface OpenApiDocument {
   servers: { url: string }[];
   security: Record<string, string[]>[];
   tags: { name: string; description: string }[];
-  paths: Record<string, Partial<Record<"get" | "head" | "post" | "delete" | "options", Operation>>>;
+  paths: Record<string, Partial<Record<"get" | "head" | "post" | "patch" | "delete" | "options", Operation>>>;
   components: {
     schemas: Record<string, Schema>;
     headers: Record<string, { description: string; schema: Schema }>;
@@ -81,6 +82,12 @@ const headers: OpenApiDocument["components"]["headers"] = {
     description: "Comma-separated, only where something differs: `short_delivery`, `size_mismatch`, `format_mismatch`.",
     schema: text,
   },
+  "x-ratelimit-limit": {
+    description: "Requests per minute, or per day where the key has only that limit; absent without either.",
+    schema: { type: "integer" },
+  },
+  "x-ratelimit-remaining": { description: "How many of them are left.", schema: { type: "integer" } },
+  "x-ratelimit-reset": { description: "When one more fits. Unix seconds.", schema: { type: "integer" } },
   etag: { description: "The image's id in quotes: its bytes never change.", schema: text },
   "cache-control": { description: "Not longer than the link lives.", schema: text },
   "accept-ranges": { description: "`bytes`", schema: text },
@@ -110,12 +117,19 @@ export function openApiDocument(catalogue: Catalogue, version: string, origin: s
     security: [{ bearer: [] }, { header: [] }, { query: [] }],
     tags: [
       { name: "Images", description: "Making images and looking at what was made." },
+      { name: "Keys", description: "Handing out keys with budgets and limits, and what a key may know of itself." },
+      { name: "Reports", description: "What was made and what it cost; all agree with the ledger to the nano-dollar." },
       { name: "Models", description: "What there is, with every rule and price." },
       { name: "Router", description: "The router itself; open without a key." },
     ],
     paths,
     components: {
-      schemas: { ImageRequest: anyRequestSchema(catalogue.models), ...Object.fromEntries(requests), ...answerSchemas },
+      schemas: {
+        ImageRequest: anyRequestSchema(catalogue.models),
+        ...Object.fromEntries(requests),
+        ...answerSchemas,
+        ...accountSchemas,
+      },
       headers,
       securitySchemes: {
         bearer: { type: "http", scheme: "bearer", description: "`Authorization: Bearer lr_…`" },

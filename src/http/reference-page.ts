@@ -11,7 +11,7 @@ interface Entry {
 }
 
 /** Property tables of these would only repeat what stands elsewhere on the page. */
-const shownElsewhere = /^(ImageRequest|ErrorCode$)/;
+const shownElsewhere = /^(ImageRequest|ErrorCode$|NewKey$|KeyChanges$)/;
 
 export function referencePage(document: OpenApiDocument): Html {
   const entries = Object.entries(document.paths).flatMap(([path, operations]) =>
@@ -61,7 +61,7 @@ function operationSection(document: OpenApiDocument, { method, path, operation }
 <div class="path"><span class="method ${method}">${method.toUpperCase()}</span><code>${path}</code>${security?.length === 0 ? html`<span class="pill">open</span>` : ""}</div>
 ${description === undefined ? "" : words(description)}
 ${parameters.length === 0 ? "" : html`<h4>Parameters</h4>${parameterTable(parameters)}`}
-${requestBody === undefined ? "" : html`<h4>Body</h4>${requestSections(document)}`}
+${requestBody === undefined ? "" : html`<h4>Body</h4>${bodySections(document, requestBody)}`}
 <h4>Answers</h4>
 ${answerTable(responses)}
 </section>`;
@@ -76,6 +76,11 @@ function parameterTable(parameters: Parameter[]): Html {
       inline(description),
     ]),
   );
+}
+
+function bodySections(document: OpenApiDocument, { content }: NonNullable<Operation["requestBody"]>): Html {
+  const name = content["application/json"]?.schema.$ref?.split("/").at(-1) ?? "";
+  return name === "ImageRequest" ? requestSections(document) : propertyTable(document.components.schemas[name] ?? {});
 }
 
 /** The body of a generation: one folded table per model. */

@@ -63,6 +63,8 @@ function writer(file: FileHandle, temporaryPath: string, finalPath: string): Ima
   let batch: Buffer | undefined;
   let filled = 0;
   let closed = false;
+  /** A later writer may have the same id: this one touches the names only while they are its own. */
+  let owned: string | undefined = temporaryPath;
   const put = async (bytes: Uint8Array) => {
     for (let at = 0; at < bytes.length; ) at += (await file.write(bytes, at)).bytesWritten;
   };
@@ -88,11 +90,12 @@ function writer(file: FileHandle, temporaryPath: string, finalPath: string): Ima
       await file.datasync();
       await close();
       await rename(temporaryPath, finalPath);
+      owned = finalPath;
     },
     async abort() {
       await close().catch(() => {});
-      await unlink(temporaryPath).catch(() => {});
-      await unlink(finalPath).catch(() => {});
+      if (owned !== undefined) await unlink(owned).catch(() => {});
+      owned = undefined;
     },
   };
 }

@@ -17,6 +17,7 @@ import {
 } from "kysely";
 import { DatabaseUnavailableError } from "../database.ts";
 import { systemClock } from "../ports.ts";
+import type { GroupedSync } from "./grouped-sync.ts";
 
 /** How long a statement or a transaction waits for another program's write lock, and how often it looks. */
 const patienceMs = 5_000;
@@ -26,10 +27,11 @@ const maxDelayMs = 30;
 /** What may pass: locked, full, read-only, failing. Everything else is a mistake of ours and thrown as it is. */
 const passing = /^SQLITE_(BUSY|LOCKED|FULL|READONLY|IOERR|CANTOPEN|PROTOCOL)/;
 
-export function sqliteDialect(file: BunDatabase): Dialect {
+/** @param log makes commits durable before they count as done */
+export function sqliteDialect(file: BunDatabase, log: GroupedSync): Dialect {
   return {
     createAdapter: () => new Adapter(),
-    createDriver: () => new SqliteDriver(file),
+    createDriver: () => new SqliteDriver(file, log),
     createIntrospector: (database) => new SqliteIntrospector(database),
     createQueryCompiler: () => new SqliteQueryCompiler(),
   };
@@ -44,16 +46,18 @@ class Adapter extends SqliteAdapter {
 
 class SqliteDriver implements Driver {
   private readonly file: BunDatabase;
+  private readonly log: GroupedSync;
   private readonly turns = new Turns();
 
-  constructor(file: BunDatabase) {
+  constructor(file: BunDatabase, log: GroupedSync) {
     this.file = file;
+    this.log = log;
   }
 
   async init(): Promise<void> {}
 
   async acquireConnection(): Promise<Connection> {
-    return new Connection(this.file, this.turns);
+    return new Connection(this.file, this.log, this.turns);
   }
 
   beginTransaction(connection: DatabaseConnection, { accessMode }: TransactionSettings): Promise<void> {
@@ -61,7 +65,7 @@ class SqliteDriver implements Driver {
   }
 
   async commitTransaction(connection: DatabaseConnection): Promise<void> {
-    own(connection).commit();
+    await own(connection).commit();
   }
 
   async rollbackTransaction(connection: DatabaseConnection): Promise<void> {
@@ -72,6 +76,7 @@ class SqliteDriver implements Driver {
 
   async destroy(): Promise<void> {
     await this.turns.next();
+    await this.log.close();
     this.file.close();
   }
 }
@@ -84,17 +89,21 @@ function own(connection: DatabaseConnection): Connection {
 /** One caller's use of the one file: a single statement takes a turn, a transaction keeps its turn until it ends. */
 class Connection implements DatabaseConnection {
   private readonly file: BunDatabase;
+  private readonly log: GroupedSync;
   private readonly turns: Turns;
   private endTurn: (() => void) | undefined;
+  /** Whether there is something to make durable. */
+  private wrote = false;
 
-  constructor(file: BunDatabase, turns: Turns) {
+  constructor(file: BunDatabase, log: GroupedSync, turns: Turns) {
     this.file = file;
+    this.log = log;
     this.turns = turns;
   }
 
   async executeQuery<Row>({ sql, parameters }: CompiledQuery): Promise<QueryResult<Row>> {
     if (this.endTurn !== undefined) return translated(() => this.run(sql, parameters));
-    return patiently(async () => {
+    const result = await patiently(async () => {
       const endTurn = await this.turns.next();
       try {
         return this.run<Row>(sql, parameters);
@@ -102,6 +111,8 @@ class Connection implements DatabaseConnection {
         endTurn();
       }
     });
+    await this.makeDurable();
+    return result;
   }
 
   // biome-ignore lint/correctness/useYield: nothing here is large enough to be streamed
@@ -127,19 +138,34 @@ class Connection implements DatabaseConnection {
   }
 
   /** A commit that fails leaves the transaction open, for its rollback. */
-  commit(): void {
+  async commit(): Promise<void> {
     translated(() => this.file.run("COMMIT"));
     this.endTurn?.();
     this.endTurn = undefined;
+    await this.makeDurable();
+  }
+
+  /** After the turn: others write meanwhile, and the next flush serves them all. */
+  private async makeDurable(): Promise<void> {
+    if (!this.wrote) return;
+    this.wrote = false;
+    try {
+      await this.log.flushed();
+    } catch (error) {
+      throw new DatabaseUnavailableError("the database's log could not be flushed", { cause: error });
+    }
   }
 
   rollback(): void {
+    // Committed, but not flushed: there is nothing to roll back, and the open transaction is somebody else's.
+    if (this.endTurn === undefined) return;
     try {
       // SQLite has rolled back by itself already after some errors, a full disk for one.
       translated(() => this.file.inTransaction && this.file.run("ROLLBACK"));
     } finally {
-      this.endTurn?.();
+      this.endTurn();
       this.endTurn = undefined;
+      this.wrote = false;
     }
   }
 
@@ -148,6 +174,7 @@ class Connection implements DatabaseConnection {
     const bindings = parameters as SQLQueryBindings[];
     if (statement.columnNames.length > 0) return { rows: statement.all(...bindings) as Row[] };
     const { changes, lastInsertRowid } = statement.run(...bindings);
+    this.wrote = true;
     return { rows: [], numAffectedRows: BigInt(changes), insertId: BigInt(lastInsertRowid) };
   }
 }

@@ -6,6 +6,7 @@ import { Kysely, sql } from "kysely";
 import { Migrator } from "kysely/migration";
 import { type Database, DatabaseUnavailableError, type Tables } from "../database.ts";
 import { systemClock } from "../ports.ts";
+import { groupedSync, syncFolderOf } from "./grouped-sync.ts";
 import { migrations } from "./migrations.ts";
 import { sqliteDialect } from "./sqlite-driver.ts";
 
@@ -24,8 +25,9 @@ export interface OpenDatabase {
 /**
  * Opens (and, when needed, creates and migrates) the database file.
  *
- * `synchronous=FULL` makes every commit survive a power cut; `secure_delete` overwrites what is deleted, so that a
- * prompt that is no longer kept is nowhere in the file. The command and a running server share one file: WAL mode.
+ * Every commit survives a power cut before it counts as done (`grouped-sync.ts`). `secure_delete` overwrites what is
+ * deleted, so that a prompt that is no longer kept is nowhere in the file. The command and a running server share one
+ * file: WAL mode.
  */
 export async function openSqlite(path: string): Promise<OpenDatabase> {
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
@@ -33,10 +35,10 @@ export async function openSqlite(path: string): Promise<OpenDatabase> {
   chmodSync(path, 0o600);
   // First, so that a second process that is starting at the same moment waits instead of failing.
   file.run(`PRAGMA busy_timeout = ${startPatienceMs}`);
-  for (const pragma of ["journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "secure_delete = ON"]) {
+  for (const pragma of ["journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON", "secure_delete = ON"]) {
     await patiently(() => file.run(`PRAGMA ${pragma}`));
   }
-  const database: Database = new Kysely<Tables>({ dialect: sqliteDialect(file) });
+  const database: Database = new Kysely<Tables>({ dialect: sqliteDialect(file, groupedSync(`${path}-wal`)) });
   // One write transaction around all migrations: a second process that starts now waits, then finds nothing to do.
   file.run("BEGIN IMMEDIATE");
   try {
@@ -46,6 +48,7 @@ export async function openSqlite(path: string): Promise<OpenDatabase> {
     file.run("ROLLBACK");
     throw error;
   }
+  syncFolderOf(path);
   // From here on requests are served, and nothing may stop the program: the driver waits for locks asynchronously.
   file.run("PRAGMA busy_timeout = 0");
   return {

@@ -26,7 +26,7 @@ const routes: Array<[path: string, allowed: string[], open?: "open"]> = [
   ["/v1/models/openai/dall-e-3", ["GET", "HEAD"]],
   ["/v1/models/openai/dall-e-3/endpoints", ["GET", "HEAD"]],
   ["/v1/images/generations", ["POST"]],
-  ["/v1/images/generations/gen-1", ["GET", "HEAD"]],
+  ["/v1/images/generations/gen-1", ["DELETE", "GET", "HEAD"]],
   ["/api/v1/generation", ["GET", "HEAD"]],
   ["/v1/images/files/img-1.png", ["DELETE", "GET", "HEAD", "OPTIONS"], "open"],
 ];

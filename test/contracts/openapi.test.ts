@@ -14,7 +14,8 @@ import { startRouter, type TestRouter } from "../router.ts";
 import { escaped, made, operations, validator } from "./openapi-document.ts";
 
 /** Of an answer's headers, those that have to be described; the others are HTTP's own. */
-const documentedHeaders = /^(x-(request|should|arouter)|retry|deprecation|sunset|etag|content-range|accept-ranges)/;
+const documentedHeaders =
+  /^(x-(request|should|arouter|ratelimit)|retry|deprecation|sunset|etag|content-range|accept-ranges)/;
 
 describe("the document", () => {
   test("is valid OpenAPI 3.1", async () => {
@@ -83,7 +84,7 @@ describe("real answers", () => {
   let router: TestRouter;
   const exercised = new Set<string>();
   beforeAll(async () => {
-    router = await startRouter({ env: { AROUTER_UPSTREAM_TIMEOUT_MS: "300" } });
+    router = await startRouter({ env: { AROUTER_UPSTREAM_TIMEOUT_MS: "1500" } });
   });
   afterAll(() => router.remove());
 
@@ -185,6 +186,94 @@ describe("real answers", () => {
     await call("GET", file, 410, { at: link, key: "" });
     await call("DELETE", file, 410, { at: url.pathname });
     await call("GET", one, 200, { at: `${images}/${id}` });
+  });
+
+  test("to a repeat, and to a key at its limits", async () => {
+    const repeat = { body: cat("again"), headers: { "idempotency-key": "one" } };
+    await call("POST", images, 200, repeat);
+    await call("POST", images, 200, repeat);
+    await call("POST", images, 409, { ...repeat, body: cat("another") });
+    await call("POST", images, 400, { ...repeat, headers: { "idempotency-key": "" } });
+    const make = async (more: object) => {
+      const made = await call("POST", "/api/v1/keys", 201, {
+        key: router.keys.management,
+        body: { name: "k", ...more },
+      });
+      return String(made.key);
+    };
+    const one = await make({ type: "test", rate_limit: { requests_per_minute: 1 } });
+    await call("POST", images, 200, { body: cat(), key: one });
+    await call("POST", images, 429, { body: cat(), key: one });
+    const other = await make({ type: "test", allowed_models: ["dall-e-3"] });
+    await call("POST", images, 403, { body: cat(), key: other });
+  });
+
+  test("to a cancellation", async () => {
+    const one = `${images}/{id}`;
+    const slow = router.generate(cat("a cat [[slow:30]]"), { key: router.keys.test });
+    let id = "";
+    for (let tries = 0; id === "" && tries < 100; tries += 1) {
+      const { data } = await call("GET", "/api/v1/generations", 200, { at: "/api/v1/generations?status=running" });
+      id = (data as { id: string }[])[0]?.id ?? "";
+    }
+    const canceled = await call("DELETE", one, 200, { at: `${images}/${id}` });
+    expect(canceled).toMatchObject({ id, status: "canceled", cost_usd: 0, data: [] });
+    expect((await slow).status).toBe(410);
+    await call("DELETE", one, 200, { at: `${images}/${id}` });
+    await call("DELETE", one, 404, { at: `${images}/gen-none` });
+    await call("DELETE", one, 401, { at: `${images}/${id}`, key: "" });
+  });
+
+  test("about keys", async () => {
+    const [all, one] = ["/api/v1/keys", "/api/v1/keys/{hash}"];
+    const key = router.keys.management;
+    const limits = {
+      limit: 5,
+      limit_reset: "daily",
+      rate_limit: { requests_per_day: 3 },
+      allowed_models: ["dall-e-2"],
+    };
+    const body = { name: "shop", ...limits, expires_at: "2099-01-31T00:00:00Z", allowed_providers: ["openai"] };
+    const { data, key: secret } = await call("POST", all, 201, { key, body });
+    const at = `${all}/${(data as { hash: string }).hash}`;
+    await call("POST", all, 400, { key, body: { name: "shop", limits: 5 } });
+    await call("POST", all, 403, { body });
+    await call("GET", all, 200, { key, at: `${all}?page_size=1&include_disabled=true` });
+    await call("GET", all, 400, { key, at: `${all}?page_size=0` });
+    await call("GET", all, 403);
+    await call("GET", one, 200, { key, at });
+    await call("GET", one, 404, { key, at: `${all}/none` });
+    for (const path of ["/v1/key", "/api/v1/key"]) {
+      await call("GET", path, 200, { key: String(secret) });
+      await call("GET", path, 200);
+      await call("GET", path, 401, { key: "" });
+    }
+    await call("PATCH", one, 200, { key, at, body: { disabled: true, limit: null } });
+    await call("PATCH", one, 400, { key, at, body: {} });
+    await call("PATCH", one, 415, { key, at, body: "x", headers: { "content-type": "text/plain" } });
+    await call("GET", "/v1/key", 401, { key: String(secret) });
+    await call("DELETE", one, 200, { key, at });
+    await call("DELETE", one, 404, { key, at });
+  });
+
+  test("in reports", async () => {
+    for (const path of ["/api/v1/generations", "/api/v1/transactions", "/api/usage/timeseries"]) {
+      await call("GET", path, 200, { headers: { accept: "text/csv" } });
+    }
+    for (const path of ["/api/v1/generations", "/api/v1/transactions", "/api/usage/summary", "/api/usage/timeseries"]) {
+      await call("GET", path, 200);
+      await call("GET", path, 200, { key: router.keys.management });
+      await call("GET", path, 400, { at: `${path}?start_time=yesterday` });
+      await call("GET", path, 404, { at: `${path}?key_id=${"0".repeat(64)}` });
+    }
+    const { next_page_token: next } = await call("GET", "/api/v1/generations", 200, {
+      at: "/api/v1/generations?limit=1",
+    });
+    expect(next).toBeString();
+    const balance = "/api/v1/balance";
+    for (const key of [router.keys.management, router.keys.test]) await call("GET", balance, 200, { key });
+    await call("GET", balance, 400, { at: `${balance}?of=me` });
+    await call("GET", balance, 401, { key: "" });
   });
 
   test("about models", async () => {

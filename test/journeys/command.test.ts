@@ -199,7 +199,7 @@ describe("keys", () => {
     expect(listed.map(({ disabled }) => disabled)).toEqual([false, false]);
     await runJson(["keys", "disable", listed[0]?.hash ?? ""], { cwd });
     const { stdout: table } = await run(["keys", "list"], { cwd });
-    expect(table).toMatch(/^NAME +TYPE +KEY +STATE +CREATED +HASH\n/);
+    expect(table).toMatch(/^NAME +TYPE +KEY +STATE +USED +LIMIT +LEFT +CREATED +HASH\n/);
     expect(table.match(/ (active|disabled) /g)?.sort()).toEqual([" active ", " disabled "]);
   });
 

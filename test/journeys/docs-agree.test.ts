@@ -5,11 +5,14 @@ import { dirname, join, normalize } from "node:path";
 import { Command } from "commander";
 import manifest from "../../package.json" with { type: "json" };
 import { loadCatalogue } from "../../src/catalogue/index.ts";
+import { addCredits } from "../../src/commands/credits.ts";
 import { addDoctor } from "../../src/commands/doctor.ts";
 import { addGenerate } from "../../src/commands/generate.ts";
 import { addKeys } from "../../src/commands/keys.ts";
+import { addLedger } from "../../src/commands/ledger.ts";
 import { addModels } from "../../src/commands/models.ts";
 import { addServe } from "../../src/commands/serve.ts";
+import { addUsage } from "../../src/commands/usage.ts";
 import { formatUsd } from "../../src/money.ts";
 import { adapters } from "../../src/providers/index.ts";
 import { blocksOf, codesIn, documents, headingsOf, linksOf, proseOf, read, root, tableOf } from "./documents.ts";
@@ -81,7 +84,7 @@ describe.each(current)("%s", (file) => {
 });
 
 const program = new Command("arouter");
-for (const add of [addServe, addGenerate, addKeys, addModels, addDoctor]) add(program);
+for (const add of [addServe, addGenerate, addKeys, addCredits, addModels, addUsage, addLedger, addDoctor]) add(program);
 
 function checkCommand(rest: string): void {
   let command = program;
