@@ -134,7 +134,7 @@ machine, and on one machine from hour to hour.
 ${scenarios.map(({ name, note }) => `- **${name}**: ${note}.`).join("\n")}
 
 Pictures are removed after every measurement, yet writing one to memory pages that the machine has not used before costs
-a virtual machine's kernel several milliseconds by itself, whoever writes: that is most of the noise between rounds.
+a virtual machine's kernel several milliseconds by itself, whoever writes: that is a large part of the noise between rounds.
 
 ## In short: ARouter's CPU as a multiple
 ${line(shortTitles)}
