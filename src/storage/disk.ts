@@ -3,6 +3,7 @@ import { mkdirSync } from "node:fs";
 import { access, constants, type FileHandle, open, opendir, rename, stat, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import type { ImageStore, ImageWriter } from "../ports.ts";
+import { type GroupedSync, groupedSync } from "./grouped-sync.ts";
 
 /** Chunks are collected up to this size: every write is a trip to another thread, which costs more than the copy. */
 const batchBytes = 256 << 10;
@@ -18,6 +19,7 @@ export function openDiskStore(folder: string): ImageStore {
     if (!idPattern.test(id)) throw new Error("not an image id");
     return join(folder, id);
   };
+  const names = groupedSync(folder);
   return {
     async create(id) {
       const finalPath = pathOf(id);
@@ -29,7 +31,7 @@ export function openDiskStore(folder: string): ImageStore {
         await unlink(temporaryPath);
         throw new Error("an image of this id is there already");
       }
-      return writer(file, temporaryPath, finalPath);
+      return writer(file, temporaryPath, finalPath, names);
     },
     async open(id) {
       const file = Bun.file(pathOf(id));
@@ -59,7 +61,7 @@ export async function removeUnfinished(folder: string, olderThanMs: number): Pro
   }
 }
 
-function writer(file: FileHandle, temporaryPath: string, finalPath: string): ImageWriter {
+function writer(file: FileHandle, temporaryPath: string, finalPath: string, names: GroupedSync): ImageWriter {
   let batch: Buffer | undefined;
   let filled = 0;
   let closed = false;
@@ -86,11 +88,12 @@ function writer(file: FileHandle, temporaryPath: string, finalPath: string): Ima
     },
     async finish() {
       await flush();
-      // On disk before it has its name, so that a power cut never leaves a paid picture empty.
+      // On disk before it has its name, and the name before anybody counts on it: a power cut takes no paid picture.
       await file.datasync();
       await close();
       await rename(temporaryPath, finalPath);
       owned = finalPath;
+      await names.flushed();
     },
     async abort() {
       await close().catch(() => {});

@@ -1,5 +1,5 @@
 /**
- * Makes commits durable together. SQLite's `synchronous=FULL` would stop the whole program for each commit's flush;
+ * Makes writes durable together: commits, and the names of new files. SQLite's `synchronous=FULL` would stop the whole program for each commit's flush;
  * with `NORMAL` it leaves the flush of the write-ahead log to us, and one flush, off the event loop, serves every
  * commit that came before it began. A commit counts as done only after its flush.
  */
@@ -12,12 +12,12 @@ const flush = promisify(fdatasync);
 const closeFile = promisify(close);
 
 export interface GroupedSync {
-  /** Resolves once everything written to the log so far survives a power cut. */
+  /** Resolves once everything written there so far survives a power cut. */
   flushed(): Promise<void>;
   close(): Promise<void>;
 }
 
-/** @param path the write-ahead log; it exists from the first write on and stays the same file while the database is open */
+/** @param path a write-ahead log, which stays the same file while its database is open, or a folder */
 export function groupedSync(path: string): GroupedSync {
   let file: Promise<number> | undefined;
   let waiting: { resolve(): void; reject(error: unknown): void }[] = [];
