@@ -7,9 +7,6 @@ import { asString, checkLength, checkValue, parsePair } from "./parameters.ts";
 import { checkLastSeed } from "./seed.ts";
 import { conflict, emptyString, missing, notAnObject, shown, unknownParameter } from "./wording.ts";
 
-/** Nothing yet; a place for what an operation needs to say about the check. */
-export type CheckOptions = Record<string, never>;
-
 /** A request that its model can honour, to the letter. */
 export interface CheckedRequest {
   model: Model;
@@ -35,7 +32,7 @@ export interface CheckedRequest {
  * keys, prompt, n, the rest in the model's order, sizes last. Null means omitted, but for `model` and `prompt`.
  * Throws a `PublicError` for the first defect, and nothing else.
  */
-export function checkRequest(catalogue: Catalogue, body: unknown, _options: CheckOptions = {}): CheckedRequest {
+export function checkRequest(catalogue: Catalogue, body: unknown): CheckedRequest {
   if (!isRecord(body)) throw notAnObject(body);
   const model = checkModel(catalogue, body.model);
   for (const key of Object.keys(body)) {

@@ -1,6 +1,6 @@
 /** The catalogue: load models, check a request against one, map, quote and price it, list it. Pure but for the loading. */
 
-export { type CheckedRequest, type CheckOptions, checkRequest } from "./check.ts";
+export { type CheckedRequest, checkRequest } from "./check.ts";
 export { isEnded } from "./lifecycle.ts";
 export { type EndpointEntry, listEndpoints, listModel, type ModelEntry } from "./listing.ts";
 export { type Catalogue, loadCatalogue } from "./load.ts";

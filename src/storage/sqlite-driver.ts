@@ -4,6 +4,7 @@
  * picture streams included. While a writer waits, reads go on.
  */
 import type { Database as BunDatabase, SQLQueryBindings } from "bun:sqlite";
+import { setImmediate } from "node:timers/promises";
 import {
   type CompiledQuery,
   type DatabaseConnection,
@@ -179,9 +180,10 @@ class Connection implements DatabaseConnection {
   }
 }
 
-/** First come, first served. */
+/** First come, first served; however many wait, the program's other work gets its chance every millisecond. */
 class Turns {
   private last: Promise<void> = Promise.resolve();
+  private breathedAt = 0;
 
   /** Resolves when it is the caller's turn, with what ends it. */
   async next(): Promise<() => void> {
@@ -189,6 +191,10 @@ class Turns {
     const before = this.last;
     this.last = promise;
     await before;
+    if (systemClock.now() !== this.breathedAt) {
+      await setImmediate();
+      this.breathedAt = systemClock.now();
+    }
     return resolve;
   }
 }
