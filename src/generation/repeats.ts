@@ -81,17 +81,19 @@ export async function findRepeat(
     return mayTryAnew(claim) ? null : claim.id;
   }
   if (!clientRetry) return null;
+  // The latest one is the one it repeats: after a failure it is tried anew, whatever succeeded before that.
   const earlier = await database
     .selectFrom("generations")
-    .select("id")
+    .select(["id", "status"])
     .where("key_hash", "=", key.hash)
     .where("fingerprint", "=", fingerprint)
     .where("created_at", ">", now - clientRetryLifeMs)
-    .where("status", "in", ["queued", "running", "succeeded"])
     .orderBy("created_at", "desc")
+    .orderBy("id", "desc")
     .limit(1)
     .executeTakeFirst();
-  return earlier?.id ?? null;
+  const joinable = earlier !== undefined && ["queued", "running", "succeeded"].includes(earlier.status);
+  return joinable ? earlier.id : null;
 }
 
 /** A retryable failure does not stand in the way of a new attempt; a final one is the answer. */

@@ -185,7 +185,9 @@ describe("openai for Node, failing", () => {
     openai.always(openAiFault("server_error", { "retry-after-ms": "10" }));
     const { client, sent } = newClient(router.keys.live);
     const before = openai.requestsAt("create").length;
-    const error = await thrownBy(() => client.images.generate({ model: dallE2, prompt, size: "256x256" }));
+    // Words of its own: the clock stands still here, so an earlier test's picture would be as recent as the failure.
+    const request = { model: dallE2, prompt: "fails every time", size: "256x256" } as const;
+    const error = await thrownBy(() => client.images.generate(request));
     expect(error).toMatchObject({ status: 502, code: "upstream_error" });
     expect(sent).toEqual(["0", "1", "2"]);
     expect(openai.requestsAt("create").length - before).toBe(3);

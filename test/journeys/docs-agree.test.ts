@@ -88,7 +88,8 @@ for (const add of [addServe, addGenerate, addKeys, addCredits, addModels, addUsa
 
 function checkCommand(rest: string): void {
   let command = program;
-  const words = rest.replaceAll(/"[^"]*"/g, "x").split(/\s+/);
+  const [own = ""] = rest.split(" | ");
+  const words = own.replaceAll(/"[^"]*"/g, "x").split(/\s+/);
   for (const word of words) {
     const next = command.commands.find((candidate) => candidate.name() === word);
     if (next === undefined) break;
