@@ -24,7 +24,7 @@ import {
 import { expectCleanLedger } from "./ledger.ts";
 import { askFor, createLoad, type Order, randomFrom } from "./load.ts";
 
-const rounds = Number(process.env.CRASH_ROUNDS ?? 12);
+const rounds = Number(process.env.CRASH_ROUNDS ?? 8);
 const seed = Number(process.env.CRASH_SEED ?? Date.now() % 1_000_000);
 const roundsPerCheck = Math.min(12, rounds);
 /** CONTRACT.md "Repeats", and what a job upstream may still take. */
