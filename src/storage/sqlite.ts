@@ -35,7 +35,7 @@ export async function openSqlite(path: string): Promise<OpenDatabase> {
   chmodSync(path, 0o600);
   // First, so that a second process that is starting at the same moment waits instead of failing.
   file.run(`PRAGMA busy_timeout = ${startPatienceMs}`);
-  for (const pragma of ["journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON", "secure_delete = ON"]) {
+  for (const pragma of ["journal_mode = WAL", "synchronous = NORMAL", "secure_delete = ON"]) {
     await patiently(() => file.run(`PRAGMA ${pragma}`));
   }
   const database: Database = new Kysely<Tables>({ dialect: sqliteDialect(file, groupedSync(`${path}-wal`)) });

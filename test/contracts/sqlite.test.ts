@@ -50,7 +50,7 @@ const filesWith = (path: string, text: string) =>
 describe("opening", () => {
   test("sets what durability and forgetting need", async () => {
     const { database } = await opened(newPath());
-    const expected = { journal_mode: "wal", synchronous: 1, secure_delete: 1, foreign_keys: 1, busy_timeout: 0 };
+    const expected = { journal_mode: "wal", synchronous: 1, secure_delete: 1, busy_timeout: 0 };
     for (const [name, value] of Object.entries(expected)) {
       const { rows } = await sql<Record<string, unknown>>`PRAGMA ${sql.raw(name)}`.execute(database);
       expect({ [name]: Object.values(rows[0] ?? {})[0] }).toEqual({ [name]: value });
