@@ -5,42 +5,18 @@
 import type { Clock } from "../ports.ts";
 import type { Resolve } from "./address.ts";
 import { download } from "./download.ts";
-import { parseInlineJson, ReplyTooLongError, readInlineJson } from "./inline-json.ts";
-import { type ImageIntake, ImageIntakeError, ImageStoreError, type TakenImage, tellingAtTheEnd } from "./intake.ts";
-import {
-  type Adapter,
-  type DeliveredImage,
-  type Failure,
-  type FailureClass,
-  type HttpCall,
-  InlineImage,
-  type ProviderJob,
-  type Reply,
-  type ReplyBody,
-  type Step,
-  type Usage,
-} from "./provider.ts";
+import { exchange, explainThrown, TransportFailure, type Upstream } from "./exchange.ts";
+import { type ImageIntake, ImageIntakeError, type TakenImage, tellingAtTheEnd } from "./intake.ts";
+import type { DeliveredImage, Failure, HttpCall, ProviderJob, Reply, Step, Usage } from "./provider.ts";
 
-/** Largest reply without its pictures. Real ones are a few kilobytes. */
-const maxRestBytes = 4 << 20;
-/** Of a reply that is not JSON, this much is shown to the adapter. */
-const maxTextChars = 2_000;
+export type { Upstream } from "./exchange.ts";
+
 const minPollDelayMs = 250;
 const maxPollDelayMs = 5_000;
 const pollBackoff = 1.3;
 /** A finished job may answer nonsense through a bad proxy now and then, but not for ever. */
 const maxUnreadablePolls = 3;
 const cancelTimeoutMs = 10_000;
-
-/** An upstream as configured: protocol, address, and the credential chosen for this attempt. */
-export interface Upstream {
-  adapter: Adapter;
-  /** Without a trailing slash. */
-  baseUrl: string;
-  /** Set when the operator set the base URL. */
-  trustedOrigin: string | undefined;
-  credential: string;
-}
 
 export interface TransportPorts {
   fetch: typeof fetch;
@@ -75,15 +51,6 @@ export type AttemptOutcome =
     }
   | { kind: "failed"; failure: Failure; upstreamId: string | undefined };
 
-/** A failure that the transport itself found: nothing the adapter could read. */
-class TransportFailure extends Error {
-  readonly failureClass: FailureClass;
-  constructor(failureClass: FailureClass, message: string) {
-    super(message);
-    this.failureClass = failureClass;
-  }
-}
-
 /**
  * One attempt: one upstream call with everything that belongs to it, within `timeoutMs`. Never rejects for what an
  * upstream does. With `resume`, nothing is submitted: the pending job is picked up again. When `cancel` aborts, a pending
@@ -105,7 +72,7 @@ export async function runAttempt(
   try {
     return withoutCredential(await attempt.run(options.resume), upstream.credential);
   } catch (error) {
-    const failure = attempt.explain(error);
+    const failure = explainThrown(error);
     if (failure === null) throw error;
     return withoutCredential({ kind: "failed", failure, upstreamId: attempt.upstreamId }, upstream.credential);
   } finally {
@@ -279,61 +246,8 @@ class Attempt {
     return local === undefined ? this.ports.fetch(url, init) : local(new Request(url, init));
   }) as typeof fetch;
 
-  private async exchange(call: HttpCall, purpose: Reply["purpose"], signal: AbortSignal): Promise<Reply> {
-    const { adapter, baseUrl, credential } = this.upstream;
-    const url = call.url.startsWith("/") ? baseUrl + call.url : call.url;
-    if (!URL.canParse(url) || new URL(url).origin !== new URL(baseUrl).origin) {
-      throw new TransportFailure("contract_changed", "the provider sent us to another origin");
-    }
-    const headers = new Headers({ accept: "application/json", "user-agent": "arouter", ...call.headers });
-    for (const [name, value] of Object.entries(adapter.authorize(credential))) headers.set(name, value);
-    const init: RequestInit & { timeout?: boolean } = {
-      method: call.method,
-      headers,
-      redirect: "manual",
-      signal,
-      timeout: false,
-    };
-    if (call.body?.kind === "json") {
-      headers.set("content-type", "application/json");
-      init.body = JSON.stringify(call.body.value);
-    } else if (call.body?.kind === "multipart") {
-      const form = new FormData();
-      for (const [name, value] of Object.entries(call.body.fields)) form.set(name, value);
-      init.body = form;
-    }
-    try {
-      const response = await this.send(url, init);
-      return {
-        purpose,
-        status: response.status,
-        headers: Object.fromEntries(response.headers),
-        body: await this.readBody(response),
-      };
-    } catch (error) {
-      throw this.transportFailure(error, signal);
-    }
-  }
-
-  private async readBody(response: Response): Promise<ReplyBody> {
-    const stream: AsyncIterable<Uint8Array> = response.body ?? empty();
-    const contentType = response.headers.get("content-type") ?? "";
-    if (response.ok && contentType.startsWith("image/")) {
-      const image = this.newInline();
-      for await (const chunk of stream) await image.write(chunk);
-      return { kind: "image", image: new InlineImage(this.inline.length - 1) };
-    }
-    const fields = response.ok ? this.upstream.adapter.inlineImageFields : [];
-    const { text, images } = await readInlineJson(stream, {
-      fields,
-      newImage: () => this.newInline(),
-      maxRestBytes,
-    });
-    try {
-      return { kind: "json", value: parseInlineJson(text, images, fields) };
-    } catch {
-      return { kind: "text", text: text.slice(0, maxTextChars) };
-    }
+  private exchange(call: HttpCall, purpose: Reply["purpose"], signal: AbortSignal): Promise<Reply> {
+    return exchange(this.upstream, call, purpose, { send: this.send, newInline: this.newInline, signal });
   }
 
   private begin(index: number): ImageIntake {
@@ -342,53 +256,11 @@ class Attempt {
     return image;
   }
 
-  private newInline(): ImageIntake {
-    const image = tellingAtTheEnd(this.hooks.newImage(this.inline.length));
+  private readonly newInline = (): { image: ImageIntake; index: number } => {
+    const index = this.inline.length;
+    const image = tellingAtTheEnd(this.hooks.newImage(index));
     this.begun.push(image);
     this.inline.push(image);
-    return image;
-  }
-
-  private transportFailure(error: unknown, signal: AbortSignal): unknown {
-    if (error instanceof ImageIntakeError || error instanceof ImageStoreError || error instanceof ReplyTooLongError)
-      return error;
-    if (signal.aborted) return new TransportFailure("timeout", "the provider did not answer in time");
-    const code = (error as { code?: string }).code ?? "";
-    if (code === "") return error;
-    if (isNeverSent(code, String((error as Error).message))) {
-      return new TransportFailure("unreachable", `no connection to the provider (${code})`);
-    }
-    return new TransportFailure("outcome_unknown", `the connection to the provider was cut (${code})`);
-  }
-
-  /** @returns the failure to report, or null when the fault is ours and must be thrown on */
-  explain(error: unknown): Failure | null {
-    if (error instanceof TransportFailure) return { class: error.failureClass, message: error.message };
-    if (error instanceof ImageIntakeError || error instanceof ReplyTooLongError) {
-      return { class: "contract_changed", message: error.message };
-    }
-    return null;
-  }
+    return { image, index };
+  };
 }
-
-/** Codes of the runtime for calls that failed before a byte of the request left (seen on Bun 1.4.5). */
-const neverSentCodes = new Set([
-  "ECONNREFUSED",
-  "ENOTFOUND",
-  "EAI_AGAIN",
-  "EHOSTUNREACH",
-  "ENETUNREACH",
-  "EADDRNOTAVAIL",
-  "DEPTH_ZERO_SELF_SIGNED_CERT",
-  "SELF_SIGNED_CERT_IN_CHAIN",
-  "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
-  "UNABLE_TO_GET_ISSUER_CERT",
-  "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
-]);
-
-function isNeverSent(code: string, message: string): boolean {
-  if (neverSentCodes.has(code) || code.startsWith("CERT_") || code.startsWith("ERR_TLS_CERT")) return true;
-  return code === "EPROTO" && /handshake/i.test(message);
-}
-
-async function* empty(): AsyncGenerator<Uint8Array> {}
