@@ -41,12 +41,22 @@ export interface GenerateOptions {
  * @param body the request as parsed from JSON
  * @throws PublicError for everything that is refused before anything is spent
  */
-export async function generate(
+export function generate(
   context: Context,
   key: Key,
   body: Record<string, unknown>,
   attribution: Attribution,
-  { onePicture = false, repeat = notARepeat }: GenerateOptions = {},
+  options: GenerateOptions = {},
+): Promise<StartedGeneration> {
+  return context.jobs.entering(() => enter(context, key, body, attribution, options));
+}
+
+async function enter(
+  context: Context,
+  key: Key,
+  body: Record<string, unknown>,
+  attribution: Attribution,
+  { onePicture = false, repeat = notARepeat }: GenerateOptions,
 ): Promise<StartedGeneration> {
   if (key.kind === "management") {
     throw new PublicError("wrong_key_type", "Management keys cannot generate images. Use an lr_live_ or lr_test_ key.");

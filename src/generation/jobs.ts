@@ -12,13 +12,16 @@ export interface Jobs {
   readonly size: number;
   /** Ids of what runs now. */
   ids(): string[];
-  /** Waits until nothing runs, at most this long. @returns how many still run */
+  /** Counts what is about to become a job: while it is being admitted, a draining program must not end under it. */
+  entering<T>(work: () => Promise<T>): Promise<T>;
+  /** Waits until nothing runs or is being admitted, at most this long. @returns how many still run */
   drain(timeoutMs: number): Promise<number>;
 }
 
 export function createJobs(ports: { clock: Clock; logger: Logger }): Jobs {
   const running = new Map<string, Promise<FinishedGeneration>>();
   const cancels = new Map<string, AbortController>();
+  const entering = new Set<Promise<unknown>>();
   return {
     start(id, work) {
       const cancel = new AbortController();
@@ -40,11 +43,20 @@ export function createJobs(ports: { clock: Clock; logger: Logger }): Jobs {
       return running.size;
     },
     ids: () => [...running.keys()],
+    async entering(work) {
+      const entry = work();
+      entering.add(entry);
+      try {
+        return await entry;
+      } finally {
+        entering.delete(entry);
+      }
+    },
     async drain(timeoutMs) {
       const over = new AbortController();
       const timeout = ports.clock.sleep(timeoutMs, over.signal).then(() => "timeout");
-      while (running.size > 0) {
-        const all = Promise.allSettled(running.values());
+      while (running.size + entering.size > 0) {
+        const all = Promise.allSettled([...running.values(), ...entering]);
         if ((await Promise.race([all, timeout])) === "timeout") break;
       }
       over.abort();

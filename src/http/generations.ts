@@ -57,13 +57,14 @@ async function createGeneration(server: Server, c: HttpContext): Promise<Respons
 }
 
 async function answerGeneration(server: Server, c: HttpContext, key: Key): Promise<Response> {
-  if (server.isDraining()) {
-    throw new PublicError("shutting_down", "This server is shutting down. Please try again.", { retryAfterMs: 2_000 });
-  }
   const wantsPicture = acceptsOnlyPictures(c.req.header("accept") ?? "");
   const repeat = readRepeatHeaders((name) => c.req.header(name), server.config.joinClientRetries);
   const body = await readJsonObject(c);
   c.env.keepOpen?.(c.req.raw);
+  // The last look before admission counts: from here on a stopping server waits for this request.
+  if (server.isDraining()) {
+    throw new PublicError("shutting_down", "This server is shutting down. Please try again.", { retryAfterMs: 2_000 });
+  }
   const attribution = {
     requestId: c.get("requestId"),
     referer: c.req.header("http-referer") ?? null,
