@@ -7,9 +7,13 @@ export function parseIsoTime(text: string): number | null {
   const match = pattern.exec(text);
   if (match === null) return null;
   const [, date = "", time = "T00:00", zone = "Z"] = match;
-  const day = Date.parse(`${date}T00:00Z`);
-  // The runtime reads the 30th of February as the 2nd of March.
-  if (Number.isNaN(day) || new Date(day).toISOString().slice(0, 10) !== date) return null;
+  if (!isDay(date)) return null;
   const milliseconds = Date.parse(`${date}${time}${zone}`);
   return Number.isNaN(milliseconds) ? null : milliseconds;
+}
+
+/** Whether `YYYY-MM-DD` is in the calendar: the runtime reads the 30th of February as the 2nd of March. */
+export function isDay(date: string): boolean {
+  const day = new Date(`${date}T00:00:00Z`);
+  return !Number.isNaN(day.getTime()) && day.toISOString().startsWith(date);
 }

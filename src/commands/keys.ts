@@ -57,9 +57,10 @@ Examples:
     .option("--json", "print JSON")
     .addHelpText("after", "\nExamples:\n  arouter keys list\n  arouter keys list --json")
     .action(async ({ json }: { json?: true }) => {
-      const { keys: all } = await withParts((parts) =>
-        listKeyFigures(parts.database, { includeDisabled: true }, parts.clock.now()),
-      );
+      const { all, now } = await withParts(async ({ database, clock }) => {
+        const now = clock.now();
+        return { all: (await listKeyFigures(database, { includeDisabled: true }, now)).keys, now };
+      });
       if (json) return console.log(JSON.stringify(all.map(keyObject)));
       if (all.length === 0) return console.log("No keys yet. Make one: arouter keys create --name NAME");
       printTable(
@@ -68,7 +69,7 @@ Examples:
           key.name,
           key.kind,
           key.label,
-          stateOf(key),
+          stateOf(key, now),
           `$${formatUsd(usage)}`,
           limitOf({ key, spend }),
           spend.remaining === null ? "" : `$${formatUsd(spend.remaining)}`,
@@ -116,9 +117,9 @@ function limitOf({ key, spend }: Pick<KeyFigures, "key" | "spend">): string {
   return `$${formatUsd(spend.limit)} ${key.limit_reset ?? "in all"}`;
 }
 
-function stateOf(key: Key): string {
+function stateOf(key: Key, now: number): string {
   if (key.disabled !== 0) return "disabled";
-  return key.expires_at !== null && key.expires_at <= Date.now() ? "expired" : "active";
+  return key.expires_at !== null && key.expires_at <= now ? "expired" : "active";
 }
 
 function nonEmpty(value: string): string {

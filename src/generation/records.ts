@@ -19,19 +19,17 @@ export async function readGeneration(database: Database, id: string, reader: Key
   if (generation === undefined || !mayRead(reader, generation.key_hash)) {
     throw new PublicError("not_found", "No generation with this id.");
   }
-  const attempts = await database
-    .selectFrom("attempts")
-    .selectAll()
-    .where("generation_id", "=", id)
-    .orderBy("sequence")
-    .execute();
-  const images = await database
-    .selectFrom("images")
-    .selectAll()
-    .where("generation_id", "=", id)
-    .orderBy("position")
-    .execute();
-  return { generation, attempts, images };
+  return { generation, attempts: await attemptsOf(database, id), images: await imagesOf(database, id) };
+}
+
+/** A generation's upstream calls, in the order of their pictures. */
+export function attemptsOf(database: Database, id: string): Promise<Selectable<AttemptsTable>[]> {
+  return database.selectFrom("attempts").selectAll().where("generation_id", "=", id).orderBy("sequence").execute();
+}
+
+/** A generation's delivered pictures, in the order asked. */
+export function imagesOf(database: Database, id: string): Promise<Selectable<ImagesTable>[]> {
+  return database.selectFrom("images").selectAll().where("generation_id", "=", id).orderBy("position").execute();
 }
 
 /** A generation is visible to the key that made it and to management keys. */

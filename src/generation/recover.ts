@@ -16,6 +16,7 @@ import type { FinishedGeneration } from "./finished.ts";
 import { leaseMs } from "./lease.ts";
 import { type Plan, planGeneration } from "./plan.ts";
 import { credentialLabel, type Provider, upstreamOf } from "./providers.ts";
+import { attemptsOf } from "./records.ts";
 import { type FinishedAttempt, run } from "./run.ts";
 import { settle, settleAsFailed } from "./settle.ts";
 
@@ -87,12 +88,7 @@ async function bringToEnd(
   if (plan.provider.adapter.id !== provider) {
     throw new PublicError("provider_not_configured", `The provider '${provider}' does not serve this model any more.`);
   }
-  const rows = await context.database
-    .selectFrom("attempts")
-    .selectAll()
-    .where("generation_id", "=", id)
-    .orderBy("sequence")
-    .execute();
+  const rows = await attemptsOf(context.database, id);
   const pending: AdmittedJob = { id, attempts: [] };
   const ended: FinishedAttempt[] = [];
   for (const row of rows) {

@@ -2,6 +2,7 @@
 import { errorTable, PublicError } from "../errors.ts";
 import type { Context } from "./context.ts";
 import type { FinishedGeneration } from "./finished.ts";
+import { imagesOf } from "./records.ts";
 
 const firstDelayMs = 50;
 const maxDelayMs = 1_000;
@@ -25,12 +26,7 @@ export async function readFinished(context: Context, id: string): Promise<Finish
   const { database, clock } = context;
   const row = await database.selectFrom("generations").selectAll().where("id", "=", id).executeTakeFirstOrThrow();
   if (row.status === "queued" || row.status === "running" || row.finished_at === null) return null;
-  const images = await database
-    .selectFrom("images")
-    .selectAll()
-    .where("generation_id", "=", id)
-    .orderBy("position")
-    .execute();
+  const images = await imagesOf(database, id);
   if (images.some((image) => image.deleted_at !== null || image.expires_at <= clock.now())) {
     throw new PublicError("image_expired", "The images of this generation have expired; their bytes are gone.");
   }

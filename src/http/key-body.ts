@@ -17,6 +17,7 @@ import {
 } from "../catalogue/wording.ts";
 import type { KeyKind, LimitReset } from "../database.ts";
 import { PublicError } from "../errors.ts";
+import { isDay } from "../iso-time.ts";
 import { type Nanos, parseJsonUsd } from "../money.ts";
 
 const maxNameLength = 200;
@@ -155,12 +156,6 @@ function parseExpiry(value: unknown, now: number): number | null {
   }
   if (time <= now) throw invalidValue("expires_at", `Invalid 'expires_at': '${value}' is in the past.`);
   return time;
-}
-
-/** The runtime takes February 30 for March 2. */
-function isDay(date: string): boolean {
-  const day = new Date(`${date}T00:00:00Z`);
-  return !Number.isNaN(day.getTime()) && day.toISOString().startsWith(date);
 }
 
 function parseIds(param: string, value: unknown, isKnown: (id: string) => boolean, help: string): string[] | null {

@@ -172,8 +172,7 @@ class Attempt {
       // A job that is picked up again is looked at at once, and only that once.
       delayMs = Math.min(Math.max(delayMs * pollBackoff, minPollDelayMs), maxPollDelayMs);
       const reply = await this.exchange(pending.poll, "poll", this.signal).catch((error: unknown) => {
-        if (error instanceof TransportFailure && error.failureClass === "contract_changed") throw error;
-        if (!(error instanceof TransportFailure)) throw error;
+        if (!(error instanceof TransportFailure) || error.failureClass === "contract_changed") throw error;
         return null;
       });
       if (reply === null || reply.status < 200 || reply.status > 299) {
