@@ -1,7 +1,8 @@
 /** Picture bytes on the local disk: written beside their place, then renamed into it. */
 import { mkdirSync } from "node:fs";
-import { access, constants, type FileHandle, open, opendir, rename, stat, unlink } from "node:fs/promises";
+import { access, constants, type FileHandle, open, opendir, rename, unlink } from "node:fs/promises";
 import { join } from "node:path";
+import { timeOfId } from "../ids.ts";
 import type { ImageStore, ImageWriter } from "../ports.ts";
 import { type GroupedSync, groupedSync } from "./grouped-sync.ts";
 
@@ -55,9 +56,9 @@ export async function checkDiskStore(folder: string): Promise<void> {
 /** Removes files that a crashed process left half-written. Younger ones may belong to another process on this folder. */
 export async function removeUnfinished(folder: string, olderThanMs: number): Promise<void> {
   for await (const entry of await opendir(join(folder, "unfinished"))) {
-    const path = join(folder, "unfinished", entry.name);
-    const { mtimeMs } = await stat(path).catch(() => ({ mtimeMs: Number.POSITIVE_INFINITY }));
-    if (mtimeMs < olderThanMs) await unlink(path).catch(ignoreMissing);
+    // By the time in the id, which is the router's clock; the file's own time is the disk's.
+    if (!idPattern.test(entry.name) || timeOfId(entry.name) >= olderThanMs) continue;
+    await unlink(join(folder, "unfinished", entry.name)).catch(ignoreMissing);
   }
 }
 

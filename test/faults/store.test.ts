@@ -1,10 +1,11 @@
 /** The disk store against the contract of all stores, and what a failing disk does to a generation. */
 import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
+import { newId } from "../../src/ids.ts";
 import { takeImage } from "../../src/images/intake.ts";
-import type { ImageStore } from "../../src/ports.ts";
+import { type ImageStore, systemRandom } from "../../src/ports.ts";
 import { adapters } from "../../src/providers/index.ts";
 import { runAttempt } from "../../src/providers/transport.ts";
 import { openDiskStore, removeUnfinished } from "../../src/storage/disk.ts";
@@ -64,10 +65,10 @@ describe("the disk store", () => {
 
   test("is the same for a second program that opens it; half-written files go by age alone", async () => {
     const { store, folder, leftovers } = diskStore();
-    const [young, old, done] = [imageId(), imageId(), imageId()];
+    const [young, done] = [imageId(), imageId()];
+    const old = newId("img", { now: () => 1_000_000, sleep: async () => {} }, systemRandom);
     await put(store, done, Uint8Array.of(3));
     const writers = await Promise.all([young, old].map((id) => store.create(id)));
-    utimesSync(join(folder, "unfinished", old), new Date(1_000_000), new Date(1_000_000));
     const second = openDiskStore(folder);
     expect(await listed(second)).toEqual([done]);
     await removeUnfinished(folder, Date.now() - 3_600_000);
