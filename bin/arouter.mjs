@@ -6,7 +6,9 @@ import { ensureInstalled } from "../scripts/ensure-installed.mjs";
 
 const main = fileURLToPath(new URL("../src/main.ts", import.meta.url));
 const signals = ["SIGINT", "SIGTERM", "SIGHUP"];
-const child = spawn(ensureInstalled(), [main, ...process.argv.slice(2)], { stdio: "inherit" });
+// As runtime.env does for `npm start`: the runtime reads it before the program begins.
+const env = { BUN_CONFIG_MAX_HTTP_REQUESTS: "65535", ...process.env };
+const child = spawn(ensureInstalled(), [main, ...process.argv.slice(2)], { stdio: "inherit", env });
 for (const signal of signals) process.on(signal, () => child.kill(signal));
 child.on("error", (error) => {
   console.error(`arouter: Bun cannot be started: ${error.message}`);
