@@ -1,7 +1,8 @@
-/** Reads type and dimensions of a picture from its first bytes: PNG, JPEG, WebP, GIF. */
+/** Reads type and dimensions of a picture from its first bytes: PNG, JPEG, WebP, GIF, SVG. */
+import { inspectSvg } from "./svg.ts";
 
 export interface PictureFacts {
-  contentType: "image/png" | "image/jpeg" | "image/webp" | "image/gif";
+  contentType: "image/png" | "image/jpeg" | "image/webp" | "image/gif" | "image/svg+xml";
   width: number;
   height: number;
 }
@@ -17,7 +18,16 @@ export function inspect(head: Uint8Array): PictureFacts | "more" | null {
   if (view.getUint16(0) === 0xffd8) return inspectJpeg(view);
   if (view.getUint32(0) === 0x52494646 && view.getUint32(8) === 0x57454250) return inspectWebp(view);
   if (view.getUint32(0) === 0x47494638) return facts("image/gif", view.getUint16(6, true), view.getUint16(8, true));
-  return null;
+  return inspectText(head);
+}
+
+/** A drawing begins with markup: after a byte order mark or white space, if any. */
+function inspectText(head: Uint8Array): PictureFacts | "more" | null {
+  const begins = head[0] === 0xef && head[1] === 0xbb && head[2] === 0xbf ? 3 : 0;
+  const first = head.subarray(begins).find((byte) => byte > 0x20);
+  if (first !== undefined && first !== 0x3c) return null;
+  const size = inspectSvg(head);
+  return size === null || size === "more" ? size : { contentType: "image/svg+xml", ...size };
 }
 
 function facts(contentType: PictureFacts["contentType"], width: number, height: number): PictureFacts | null {

@@ -1,10 +1,8 @@
 /** Takes one delivered picture in: bytes go to the store while they arrive, type, size and dimensions are checked. */
 import type { ImageStore, ImageWriter } from "../ports.ts";
 import { type ImageIntake, ImageIntakeError, ImageStoreError, type TakenImage } from "../providers/intake.ts";
+import { maxHeadBytes, PictureHead } from "./head.ts";
 import { inspect, type PictureFacts } from "./inspect.ts";
-
-/** A JPEG may carry colour profiles and previews before its dimensions; nothing honest needs more than this. */
-const maxHeadBytes = 1 << 20;
 
 /**
  * @param id the picture's id, `img-…`
@@ -12,29 +10,20 @@ const maxHeadBytes = 1 << 20;
  */
 export function takeImage(store: ImageStore, id: string, maxBytes: number): ImageIntake {
   let writer: ImageWriter | undefined;
-  let head: Uint8Array = new Uint8Array(0);
+  const head = new PictureHead();
   let facts: PictureFacts | undefined;
   let bytes = 0;
-
-  function look(chunk: Uint8Array): void {
-    head = head.length === 0 ? chunk : Buffer.concat([head, chunk]);
-    const found = inspect(head);
-    if (found === "more" && head.length <= maxHeadBytes) {
-      // The chunk's memory belongs to the caller; what is looked at again must be our own.
-      if (head === chunk) head = chunk.slice();
-      return;
-    }
-    if (found === null || found === "more")
-      throw new ImageIntakeError("the delivered bytes are not a PNG, JPEG, WebP or GIF picture");
-    facts = found;
-    head = new Uint8Array(0);
-  }
 
   return {
     async write(chunk) {
       bytes += chunk.length;
       if (bytes > maxBytes) throw new ImageIntakeError(`the delivered picture is larger than ${maxBytes} bytes`);
-      if (facts === undefined) look(chunk);
+      if (facts === undefined) {
+        const found = head.add(chunk);
+        if (found === null)
+          throw new ImageIntakeError("the delivered bytes are not a PNG, JPEG, WebP, GIF or SVG picture");
+        if (found !== "more") facts = found;
+      }
       try {
         writer ??= await store.create(id);
         await writer.write(chunk);
@@ -43,6 +32,7 @@ export function takeImage(store: ImageStore, id: string, maxBytes: number): Imag
       }
     },
     async finish(): Promise<TakenImage> {
+      facts ??= head.end() ?? undefined;
       if (facts === undefined || writer === undefined) {
         await writer?.abort();
         throw new ImageIntakeError("the delivered bytes are not a complete picture");

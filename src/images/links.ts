@@ -15,10 +15,21 @@ const extensions: Record<string, string> = {
   "image/jpeg": "jpg",
   "image/webp": "webp",
   "image/gif": "gif",
+  "image/svg+xml": "svg",
 };
 
 export function fileName(id: string, contentType: string): string {
   return `${id}.${extensions[contentType] ?? "bin"}`;
+}
+
+/**
+ * Headers of every answer that carries a picture's bytes. A drawing may hold scripts and links: opened by itself, it gets
+ * an origin of its own and loads nothing; shown in a page as a picture, browsers run none of it anyway.
+ */
+export function pictureHeaders(contentType: string): Record<string, string> {
+  const headers = { "content-type": contentType, "x-content-type-options": "nosniff" };
+  if (contentType !== "image/svg+xml") return headers;
+  return { ...headers, "content-security-policy": "sandbox; default-src 'none'; style-src 'unsafe-inline'" };
 }
 
 export interface Links {

@@ -61,7 +61,14 @@ export async function download(link: string, options: DownloadOptions): Promise<
   }
 }
 
-async function follow(link: string, options: DownloadOptions): Promise<Response> {
+/**
+ * The answer at the end of the redirects, each of which is checked and pinned anew.
+ * @throws AddressRefusedError, and what resolving and connecting throw
+ */
+export async function follow(
+  link: string,
+  options: Pick<DownloadOptions, "fetch" | "resolve" | "trustedOrigin" | "signal">,
+): Promise<Response> {
   let next = link;
   for (let hop = 0; hop <= maxRedirects; hop++) {
     const address = await checkAddress(next, options.trustedOrigin, options.resolve);

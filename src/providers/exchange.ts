@@ -1,6 +1,7 @@
-/** One HTTP call of an adapter and its reply. Credentials go to the provider's own origin only. */
+/** One HTTP call of an adapter and its reply. Credentials go to the provider's own origins only. */
 import { parseInlineJson, ReplyTooLongError, readInlineJson } from "./inline-json.ts";
 import { type ImageIntake, ImageIntakeError, ImageStoreError } from "./intake.ts";
+import { isOwnOrigin, mayCarryCredential } from "./own-origins.ts";
 import {
   type Adapter,
   type Failure,
@@ -10,9 +11,10 @@ import {
   type Reply,
   type ReplyBody,
 } from "./provider.ts";
+import { requestBody } from "./request-body.ts";
 
-/** Largest reply without its pictures. Real ones are a few kilobytes. */
-const maxRestBytes = 4 << 20;
+/** Largest reply, or event of a stream, without its pictures. Real ones are a few kilobytes. */
+export const maxRestBytes = 4 << 20;
 /** Of a reply that is not JSON, this much is shown to the adapter. */
 const maxTextChars = 2_000;
 
@@ -26,8 +28,12 @@ export interface Upstream {
   credential: string;
 }
 
-export interface ExchangeOptions {
+export interface CallOptions {
   send: typeof fetch;
+  signal: AbortSignal;
+}
+
+export interface ReadOptions {
   signal: AbortSignal;
   /** Where the next picture inside the reply goes, and the number that its `InlineImage` carries. */
   newInline(): { image: ImageIntake; index: number };
@@ -43,53 +49,60 @@ export class TransportFailure extends Error {
 }
 
 /**
- * Makes the call and reads its whole reply; pictures in it are written to their intakes while they arrive.
- * @throws TransportFailure, ImageIntakeError, ImageStoreError, ReplyTooLongError
+ * Makes a call, up to the head of its answer.
+ * @throws TransportFailure, or what kept us from reading a picture that the client gave
  */
-export async function exchange(
+export async function makeCall(
   { adapter, baseUrl, credential }: Upstream,
   call: HttpCall,
-  purpose: Reply["purpose"],
-  options: ExchangeOptions,
-): Promise<Reply> {
-  const url = call.url.startsWith("/") ? baseUrl + call.url : call.url;
-  if (!URL.canParse(url) || new URL(url).origin !== new URL(baseUrl).origin) {
+  { send, signal }: CallOptions,
+): Promise<Response> {
+  const url = URL.parse(call.url.startsWith("/") ? baseUrl + call.url : call.url);
+  if (url === null || !isOwnOrigin(adapter, url, new URL(baseUrl))) {
     throw new TransportFailure("contract_changed", "the provider sent us to another origin");
   }
-  const headers = new Headers({ accept: "application/json", "user-agent": "arouter", ...call.headers });
-  for (const [name, value] of Object.entries(adapter.authorize(credential))) headers.set(name, value);
+  const body = requestBody(call.body);
+  const headers = new Headers({
+    accept: "application/json",
+    "user-agent": "arouter",
+    ...call.headers,
+    ...body?.headers,
+  });
+  if (mayCarryCredential(adapter, url, new URL(baseUrl))) {
+    for (const [name, value] of Object.entries(adapter.authorize(credential))) headers.set(name, value);
+  }
   const init: RequestInit & { timeout?: boolean } = {
     method: call.method,
     headers,
     redirect: "manual",
-    signal: options.signal,
+    signal,
     timeout: false,
+    ...(body === null ? {} : { body: body.body }),
   };
-  if (call.body?.kind === "json") {
-    headers.set("content-type", "application/json");
-    init.body = JSON.stringify(call.body.value);
-  } else if (call.body?.kind === "multipart") {
-    const form = new FormData();
-    for (const [name, value] of Object.entries(call.body.fields)) form.set(name, value);
-    init.body = form;
-  }
   try {
-    const response = await options.send(url, init);
-    return {
-      purpose,
-      status: response.status,
-      headers: Object.fromEntries(response.headers),
-      body: await readBody(response, adapter.inlineImageFields, options),
-    };
+    return await during(signal, () => send(url.href, init));
   } catch (error) {
-    throw transportFailure(error, options.signal);
+    throw body?.failure ?? error;
   }
+}
+
+/**
+ * Reads a whole reply; pictures in it are written to their intakes while they arrive.
+ * @throws TransportFailure, ImageIntakeError, ImageStoreError, ReplyTooLongError
+ */
+export async function readReply(
+  response: Response,
+  { inlineImageFields }: Pick<Adapter, "inlineImageFields">,
+  options: ReadOptions,
+): Promise<Pick<Reply, "status" | "headers" | "body">> {
+  const body = await during(options.signal, () => readBody(response, inlineImageFields, options));
+  return { status: response.status, headers: Object.fromEntries(response.headers), body };
 }
 
 async function readBody(
   response: Response,
   inlineImageFields: readonly string[],
-  { newInline }: ExchangeOptions,
+  { newInline }: ReadOptions,
 ): Promise<ReplyBody> {
   const stream: AsyncIterable<Uint8Array> = response.body ?? empty();
   const contentType = response.headers.get("content-type") ?? "";
@@ -99,18 +112,36 @@ async function readBody(
     return { kind: "image", image: new InlineImage(index) };
   }
   const fields = response.ok ? inlineImageFields : [];
-  const { text, images } = await readInlineJson(stream, { fields, newImage: () => newInline().image, maxRestBytes });
+  let firstIndex: number | undefined;
+  const newImage = () => {
+    const { image, index } = newInline();
+    firstIndex ??= index;
+    return image;
+  };
+  const document = await readInlineJson(stream, { fields, newImage, maxRestBytes });
   try {
-    return { kind: "json", value: parseInlineJson(text, images, fields) };
+    return { kind: "json", value: parseInlineJson(document, fields, firstIndex) };
   } catch {
-    return { kind: "text", text: text.slice(0, maxTextChars) };
+    return { kind: "text", text: document.text.slice(0, maxTextChars) };
+  }
+}
+
+/** Says of what fails on the wire what that means for the call. */
+export async function during<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw transportFailure(error, signal);
   }
 }
 
 function transportFailure(error: unknown, signal: AbortSignal): unknown {
-  if (error instanceof ImageIntakeError || error instanceof ImageStoreError || error instanceof ReplyTooLongError) {
-    return error;
-  }
+  const isTold =
+    error instanceof TransportFailure ||
+    error instanceof ImageIntakeError ||
+    error instanceof ImageStoreError ||
+    error instanceof ReplyTooLongError;
+  if (isTold) return error;
   if (signal.aborted) return new TransportFailure("timeout", "the provider did not answer in time");
   const code = (error as { code?: string }).code ?? "";
   if (code === "") return error;

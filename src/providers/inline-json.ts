@@ -25,86 +25,116 @@ export class ReplyTooLongError extends Error {
 export interface InlineJsonOptions {
   fields: readonly string[];
   /** Where the next picture goes; called once per picture, in the order of the document. */
-  newImage(): ImageIntake;
+  newImage(): PictureSink;
   /** Cap on everything that is not a picture, in bytes. */
   maxRestBytes: number;
 }
 
+/** Takes a picture's bytes; the chunk's memory is the reader's again once this has resolved. */
+export type PictureSink = Pick<ImageIntake, "write">;
+
+export interface InlineJson {
+  /** The document without its pictures: for `parseInlineJson`. */
+  text: string;
+  /** How many pictures were taken out; all are written, none is finished. */
+  images: number;
+}
+
 /**
- * @returns the document without its pictures, as text, and how many pictures were taken out (all are written, none is
- *   finished). Parse the text with `parseInlineJson`.
  * @throws ImageIntakeError, ReplyTooLongError, or whatever the stream throws
  */
-export async function readInlineJson(
-  body: AsyncIterable<Uint8Array>,
-  options: InlineJsonOptions,
-): Promise<{ text: string; images: number }> {
-  const fields = new Set(options.fields);
-  const rest: Uint8Array[] = [];
-  let restBytes = 0;
-  let images = 0;
-  let state: "outside" | "string" | "picture" = "outside";
-  let escaped = false;
+export async function readInlineJson(body: AsyncIterable<Uint8Array>, options: InlineJsonOptions): Promise<InlineJson> {
+  const reader = new InlineJsonReader(options);
+  for await (const chunk of body) await reader.push(chunk);
+  return reader.end();
+}
+
+/** The same for a document that is pushed, piece by piece. */
+export class InlineJsonReader {
+  private readonly fields: ReadonlySet<string>;
+  private readonly options: InlineJsonOptions;
+  private readonly rest: Uint8Array[] = [];
+  private restBytes = 0;
+  private images = 0;
+  private state: "outside" | "string" | "picture" = "outside";
+  private escaped = false;
   /** The string that was read last, and the key whose value comes next. */
-  let lastString: number[] = [];
-  let key: string | undefined;
-  let decoder: Base64Decoder | undefined;
+  private lastString: number[] = [];
+  private key: string | undefined;
+  private decoder: Base64Decoder | undefined;
 
-  const keep = (bytes: Uint8Array) => {
-    restBytes += bytes.length;
-    if (restBytes > options.maxRestBytes) throw new ReplyTooLongError("the reply is longer than any real one");
-    rest.push(bytes.slice());
-  };
+  constructor(options: InlineJsonOptions) {
+    this.options = options;
+    this.fields = new Set(options.fields);
+  }
 
-  for await (const chunk of body) {
-    let at = 0;
-    let keptFrom = 0;
-    while (at < chunk.length) {
-      if (state === "picture") {
-        const end = endOfString(chunk, at, escaped);
-        escaped = end.escaped;
-        await decoder?.push(chunk.subarray(at, end.at));
-        at = end.at;
-        if (end.found) {
-          await decoder?.end();
-          decoder = undefined;
-          state = "outside";
-          keptFrom = at; // the closing quote belongs to the placeholder string
-          at += 1;
-        } else {
-          keptFrom = at;
-        }
-        continue;
-      }
+  /** The chunk's memory is the caller's again once this has resolved. */
+  async push(chunk: Uint8Array): Promise<void> {
+    for (let at = 0; at < chunk.length; ) {
+      at = this.state === "picture" ? await this.readPicture(chunk, at) : this.readRest(chunk, at);
+    }
+  }
+
+  /** @throws ImageIntakeError when the document ended inside a picture */
+  end(): InlineJson {
+    if (this.decoder !== undefined) throw new ImageIntakeError("the reply ended inside a picture");
+    return { text: new TextDecoder().decode(Buffer.concat(this.rest)), images: this.images };
+  }
+
+  private async readPicture(chunk: Uint8Array, from: number): Promise<number> {
+    const end = endOfString(chunk, from, this.escaped);
+    this.escaped = end.escaped;
+    await this.decoder?.push(chunk.subarray(from, end.at));
+    if (!end.found) return end.at;
+    await this.decoder?.end();
+    this.decoder = undefined;
+    this.state = "outside";
+    this.keep(chunk.subarray(end.at, end.at + 1)); // the closing quote belongs to the placeholder string
+    return end.at + 1;
+  }
+
+  /** Everything up to the end of the chunk or the beginning of a picture. */
+  private readRest(chunk: Uint8Array, from: number): number {
+    let { state, escaped, key } = this;
+    let at = from;
+    while (at < chunk.length && state !== "picture") {
       const byte = chunk[at] as number;
       at += 1;
       if (state === "string") {
         if (escaped) escaped = false;
         else if (byte === backslash) escaped = true;
         else if (byte === quote) state = "outside";
-        if (state === "string" && lastString.length <= longestPrefix) lastString.push(byte);
+        if (state === "string" && this.lastString.length <= longestPrefix) this.lastString.push(byte);
       } else if (byte === quote) {
-        if (key !== undefined && fields.has(key)) {
-          keep(chunk.subarray(keptFrom, at));
-          keep(Buffer.from(`\\u0000inline:${images}`));
-          decoder = new Base64Decoder(options.newImage());
-          images += 1;
-          state = "picture";
-        } else {
-          lastString = [];
-          state = "string";
-        }
+        state = key !== undefined && this.fields.has(key) ? "picture" : "string";
+        if (state === "string") this.lastString = [];
         key = undefined;
       } else if (byte === 0x3a) {
-        key = keyOf(lastString);
+        key = keyOf(this.lastString);
       } else if (byte > 0x20) {
         key = undefined;
       }
     }
-    if (state !== "picture") keep(chunk.subarray(keptFrom));
+    this.state = state;
+    this.escaped = escaped;
+    this.key = key;
+    this.keep(chunk.subarray(from, at));
+    if (state === "picture") this.beginPicture();
+    return at;
   }
-  if (decoder !== undefined) throw new ImageIntakeError("the reply ended inside a picture");
-  return { text: new TextDecoder().decode(Buffer.concat(rest)), images };
+
+  private beginPicture(): void {
+    this.keep(Buffer.from(`\\u0000inline:${this.images}`));
+    this.decoder = new Base64Decoder(this.options.newImage());
+    this.images += 1;
+  }
+
+  private keep(bytes: Uint8Array): void {
+    this.restBytes += bytes.length;
+    if (this.restBytes > this.options.maxRestBytes)
+      throw new ReplyTooLongError("the reply is longer than any real one");
+    this.rest.push(new Uint8Array(bytes));
+  }
 }
 
 /** A key as it is meant; one longer than any of ours, cut short above, may stay as it is. */
@@ -113,13 +143,16 @@ function keyOf(bytes: readonly number[]): string {
   return raw.includes("\\") ? unescapeJson(raw) : raw;
 }
 
-/** `JSON.parse`, with `InlineImage` handles where pictures stood: under the named fields, where no other string is left. */
-export function parseInlineJson(text: string, images: number, fields: readonly string[]): unknown {
+/**
+ * `JSON.parse`, with `InlineImage` handles where pictures stood: under the named fields, where no other string is left.
+ * @param firstIndex the number of the document's first picture, where others came before this document
+ */
+export function parseInlineJson({ text, images }: InlineJson, fields: readonly string[], firstIndex = 0): unknown {
   if (images === 0) return JSON.parse(text);
   return JSON.parse(text, (key, value: unknown) => {
     if (typeof value !== "string" || !fields.includes(key) || !value.startsWith(placeholder)) return value;
     const index = Number(value.slice(placeholder.length));
-    return Number.isInteger(index) && index >= 0 && index < images ? new InlineImage(index) : value;
+    return Number.isInteger(index) && index >= 0 && index < images ? new InlineImage(firstIndex + index) : value;
   });
 }
 
@@ -140,7 +173,7 @@ function endOfString(
 
 /** Decodes base64 that arrives in pieces of any length, always through the same two buffers: new ones cost page faults. */
 class Base64Decoder {
-  private readonly image: ImageIntake;
+  private readonly image: PictureSink;
   private readonly text = Buffer.allocUnsafeSlow(maxDecodeChars);
   private readonly bytes = Buffer.allocUnsafeSlow((maxDecodeChars * 3) / 4);
   /** How much of `text` waits for its decoding. */
@@ -149,7 +182,7 @@ class Base64Decoder {
   /** The end has been read: after its padding a picture has nothing more. */
   private ended = false;
 
-  constructor(image: ImageIntake) {
+  constructor(image: PictureSink) {
     this.image = image;
   }
 

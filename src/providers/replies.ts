@@ -77,14 +77,22 @@ const statusClasses: Readonly<Record<number, FailureClass>> = {
   429: "rate_limited",
 };
 
-/** `12` or `0.5` in the given unit, in milliseconds; undefined for anything else (an HTTP date needs a clock: ignored). */
+/** `12` or `0.5` in the given unit, in milliseconds; undefined for anything else. */
 function milliseconds(text: string | undefined, unitMs: number): number | undefined {
   return text !== undefined && /^\d{1,9}(\.\d{1,9})?$/.test(text.trim()) ? Math.ceil(Number(text) * unitMs) : undefined;
 }
 
-/** The waiting time in the headers: `retry-after-ms` before `retry-after` (§2.1). */
+/** The waiting time in the headers: `retry-after-ms` before `retry-after` (§2.1), which may be a date (RFC 9110, 10.2.3). */
 export function retryAfterMs(headers: Reply["headers"]): number | undefined {
-  return milliseconds(headers["retry-after-ms"], 1) ?? milliseconds(headers["retry-after"], 1000);
+  const { "retry-after-ms": inMs, "retry-after": after, date } = headers;
+  return milliseconds(inMs, 1) ?? milliseconds(after, 1000) ?? untilDate(after, date);
+}
+
+/** By the sender's own clock, which wrote both. */
+function untilDate(after: string | undefined, date: string | undefined): number | undefined {
+  if (after === undefined || !/^[A-Za-z]{3},? /.test(after)) return undefined;
+  const ms = Date.parse(after) - Date.parse(date ?? "");
+  return Number.isFinite(ms) ? Math.max(0, ms) : undefined;
 }
 
 export const secondsToMs = (seconds: string | number | null | undefined): number | undefined =>

@@ -44,9 +44,9 @@ async function read(text: string | Uint8Array, lengths: readonly number[], more:
     };
   };
   const options = { fields, newImage, maxRestBytes: 1 << 20, ...more };
-  const { text: rest, images } = await readInlineJson(pieces(text, lengths), options);
-  expect(images).toBe(written.length);
-  return { value: parseInlineJson(rest, images, fields), pictures: written.map((chunks) => Buffer.concat(chunks)) };
+  const document = await readInlineJson(pieces(text, lengths), options);
+  expect(document.images).toBe(written.length);
+  return { value: parseInlineJson(document, fields), pictures: written.map((chunks) => Buffer.concat(chunks)) };
 }
 
 /** The same by `JSON.parse`: pictures stand where their handles stood. */

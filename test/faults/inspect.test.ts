@@ -3,6 +3,7 @@ import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import fc from "fast-check";
 import { inspect } from "../../src/images/inspect.ts";
 import { takeImage } from "../../src/images/intake.ts";
+import { readInlineJson } from "../../src/providers/inline-json.ts";
 import { ImageIntakeError } from "../../src/providers/intake.ts";
 import { type PictureType, picture } from "../doubles/picture.ts";
 import { forgetfulStore } from "./support.ts";
@@ -78,6 +79,43 @@ describe("real pictures", () => {
     }
   });
 
+  test("GIF with several frames", () => {
+    const control = [0x21, 0xf9, 4, 0, 20, 0, 0, 0];
+    const frameOf = (width: number) => [0x2c, 0, 0, 0, 0, ...le16(width), ...le16(50), 0, 2, 2, 0x44, 1, 0];
+    const looping = bytesOf([0x21, 0xff, 11], "NETSCAPE2.0", [3, 1, 0, 0, 0]);
+    const head = bytesOf("GIF89a", le16(100), le16(50), [0xf0, 0, 0], new Uint8Array(6), looping);
+    const gif = bytesOf(head, control, frameOf(100), control, frameOf(60), [0x3b]);
+    expect(inspect(gif)).toEqual({ contentType: "image/gif", width: 100, height: 50 });
+  });
+
+  const drawings: [text: string, width: number, height: number][] = [
+    ['<svg xmlns="http://www.w3.org/2000/svg" width="1024" height="1536" viewBox="0 0 10 15"></svg>', 1024, 1536],
+    ["<svg height='20px' width='30px'/>", 30, 20],
+    ['<svg viewBox="0 0 640 480" xmlns="http://www.w3.org/2000/svg"><path d="M0 0"/></svg>', 640, 480],
+    ['<svg viewBox="-5,-5, 12.6 8.2" width="100%" height="100%"/>', 13, 8],
+    ['<svg width="200" viewBox="0 0 100 50"/>', 200, 100],
+    ['<svg height="10mm" width="1in"/>', 96, 38],
+    [
+      '\ufeff<?xml version="1.0" encoding="UTF-8"?>\r\n<!-- <svg width="1" height="1"> -->\n<svg width="7" height="8">',
+      7,
+      8,
+    ],
+    [
+      '<!DOCTYPE svg PUBLIC "-//W3C//DTD SVG 1.1//EN" "http://www.w3.org/svg11.dtd">\n<svg\n  width="7"\n  height="8"\n>',
+      7,
+      8,
+    ],
+    ['  \n<svg data-note="a > b" onload="alert(1)" width="3" height="4">', 3, 4],
+  ];
+  test.each(drawings)("SVG: %s", async (text, width, height) => {
+    const facts = { contentType: "image/svg+xml", width, height } as const;
+    const bytes = new TextEncoder().encode(text);
+    expect(inspect(bytes)).toEqual(facts);
+    const image = takeImage(forgetfulStore, "img-a", 1 << 20);
+    for (const byte of bytes) await image.write(Uint8Array.of(byte));
+    expect(await image.finish()).toMatchObject(facts);
+  });
+
   test("JPEG of every kind of frame: baseline, extended, progressive, lossless, arithmetic", () => {
     const tables = [segment(0xc4, 30), segment(0xc8, 5), segment(0xcc, 4), segment(0xdb, 65), segment(0xdd, 2)];
     for (let marker = 0xc0; marker <= 0xcf; marker += 1) {
@@ -107,6 +145,16 @@ describe("a picture that arrives in pieces", () => {
       expect(await image.finish()).toMatchObject(facts);
     },
   );
+
+  test("in a JSON reply, whose decoder writes through one buffer again and again", async () => {
+    const image = takeImage(forgetfulStore, "img-a", 1 << 22);
+    const json = new TextEncoder().encode(`{"b64_json":"${Buffer.from(late).toString("base64")}"}`);
+    const body = async function* () {
+      yield json;
+    };
+    await readInlineJson(body(), { fields: ["b64_json"], newImage: () => image, maxRestBytes: 100 });
+    expect(await image.finish()).toMatchObject(facts);
+  });
 
   test("any picture, byte by byte", async () => {
     for (const type of ["png", "jpeg", "webp"] as const) {
@@ -155,7 +203,15 @@ describe("what is no picture", () => {
     ["a web page", bytesOf("<!doctype html><html><body>Sign in</body></html>")],
     ["JSON", bytesOf('{"error":{"message":"no"}}')],
     ["zeros", new Uint8Array(4000)],
-    ["SVG", bytesOf('<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>')],
+    ["SVG without a size", bytesOf('<svg xmlns="http://www.w3.org/2000/svg" width="100%"/>')],
+    ["SVG of no size", bytesOf('<svg width="0" height="9" viewBox="0 0 9 9"/>')],
+    ["SVG of endless size", bytesOf('<svg width="1e30" height="9"/>')],
+    ["another kind of XML", bytesOf('<?xml version="1.0"?>\n<svgx width="9" height="9"/>')],
+    ["SVG inside a page", bytesOf('<!-- a page --><html><svg width="9" height="9"/></html>')],
+    ["SVG that declares entities", bytesOf('<!DOCTYPE svg [<!ENTITY a "b">]><svg width="9" height="9"/>')],
+    ["SVG as a prefix of its own", bytesOf('<svg-animation width="9" height="9"/>')],
+    ["a text with an angle bracket", bytesOf("a < b and <svg width='9' height='9'>")],
+    ["a comment without end", bytesOf(`<!--${" svg".repeat(20_000)}`)],
     ["PDF", bytesOf("%PDF-1.7\n%aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa")],
     ["a PNG of no size", bytesOf([0x89], "PNG\r\n\x1a\n", [0, 0, 0, 13], "IHDR", new Uint8Array(17))],
     [
@@ -194,6 +250,8 @@ describe("what is no picture", () => {
       "RIFF1234WEBPVP8L",
       "RIFF1234WEBPVP8X",
       "GIF89a",
+      "<svg width='5' height='6'",
+      '<?xml version="1.0"?><svg viewBox="0 0 5 6" ',
     ];
     fc.assert(
       fc.property(fc.constantFrom(...heads), fc.uint8Array({ maxLength: 300, size: "max" }), (head, tail) => {
@@ -201,7 +259,7 @@ describe("what is no picture", () => {
         if (found === null || found === "more") return;
         expect(found.width).toBeWithin(1, 2 ** 32);
         expect(found.height).toBeWithin(1, 2 ** 32);
-        expect(Object.values(types).concat("image/gif")).toContain(found.contentType);
+        expect(Object.values(types).concat("image/gif", "image/svg+xml")).toContain(found.contentType);
       }),
       { numRuns: 5_000 },
     );

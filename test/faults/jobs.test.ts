@@ -41,6 +41,7 @@ function attemptAt(replicate: ReplicateDouble) {
     runAttempt(
       { adapter, baseUrl: replicate.url, trustedOrigin: replicate.origin, credential: replicate.key },
       {
+        operation: "generate",
         model: "black-forest-labs/flux-schnell",
         parameters: { prompt: options.prompt ?? "a lighthouse", num_outputs: 4 },
         count: 4,

@@ -169,7 +169,7 @@ describe("a disk that fails", () => {
       if (adapter === undefined) throw new Error("no adapter");
       const attempt = runAttempt(
         { adapter, baseUrl: "http://10.0.0.1/v1", trustedOrigin: "http://10.0.0.1", credential: "" },
-        { model: "dall-e-2", parameters: {}, count: 3 },
+        { operation: "generate", model: "dall-e-2", parameters: {}, count: 3 },
         { newImage: () => takeImage(failing, imageId(), 1 << 20), onPending: async () => {} },
         { fetch: send as typeof fetch, resolve: async () => [], clock: { now: Date.now, sleep: Bun.sleep } },
         { timeoutMs: 5_000 },

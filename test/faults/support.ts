@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { takeImage } from "../../src/images/intake.ts";
 import type { ImageStore } from "../../src/ports.ts";
 import type { ImageIntake } from "../../src/providers/intake.ts";
-import { startRouter, type TestRouter, type TestRouterOptions } from "../router.ts";
+import type { TestRouter, TestRouterOptions } from "../router.ts";
 
 const undone: (() => unknown)[] = [];
 /** What a test has started ends with it: `afterEach(cleanup.run)`. */
@@ -18,6 +18,8 @@ export const cleanup = {
 };
 
 export async function router(env: Record<string, string>, more: TestRouterOptions = {}): Promise<TestRouter> {
+  // Loaded here: most tests of the wire need no router.
+  const { startRouter } = await import("../router.ts");
   const started = await startRouter({ ...more, env });
   cleanup.add(() => started.remove());
   return started;

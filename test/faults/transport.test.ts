@@ -109,7 +109,7 @@ describe("never sent: may be tried again", () => {
     const trusting = ((url: string, init: RequestInit) => fetch(url, { ...init, tls })) as typeof fetch;
     const outcome = await runAttempt(
       { adapter, baseUrl: `${origin}/v1`, trustedOrigin: origin, credential: "key" },
-      { model: "dall-e-2", parameters: { prompt: "x" }, count: 1 },
+      { operation: "generate", model: "dall-e-2", parameters: { prompt: "x" }, count: 1 },
       { newImage: memoryImage, onPending: async () => {} },
       { fetch: trusting, resolve: async () => [], clock: { now: Date.now, sleep: Bun.sleep } },
       { timeoutMs: 30_000 },
