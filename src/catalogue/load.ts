@@ -4,11 +4,10 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { z } from "zod";
 import { builtInModels } from "../../models/index.ts";
-import { formatUsd, parseUsd } from "../money.ts";
 import { checkConsistency } from "./consistency.ts";
-import type { Model, Route } from "./model.ts";
-import { toParameter } from "./parameters.ts";
-import { type ModelFile, modelSchema, type ParameterFile } from "./schema.ts";
+import type { Model } from "./model.ts";
+import { toModel } from "./ready.ts";
+import { modelSchema } from "./schema.ts";
 
 export interface Catalogue {
   /** Sorted by id. */
@@ -17,9 +16,14 @@ export interface Catalogue {
   find(id: string): Model | undefined;
 }
 
+/** A mistake in a model file, or in what it says of a provider: for whoever wrote it to mend. */
+export class ModelFileError extends Error {
+  override readonly name = "ModelFileError";
+}
+
 /**
  * The built-in models and those of `folder` (every `*.json` in it; setting `AROUTER_MODELS`), which add to them or, with the
- * same id, replace them. Throws an `Error` that names the file, the path inside it and what is expected there.
+ * same id, replace them. Throws a `ModelFileError` that names the file, the path inside it and what is expected there.
  */
 export function loadCatalogue(options: { folder?: string | undefined } = {}): Catalogue {
   const byId = new Map<string, { file: string; model: Model }>();
@@ -43,7 +47,7 @@ function parseFile(file: string): unknown {
   try {
     return JSON.parse(readFileSync(file, "utf8"));
   } catch (error) {
-    throw new Error(`${file}: expected JSON: ${error instanceof Error ? error.message : String(error)}`, {
+    throw new ModelFileError(`${file}: expected JSON: ${error instanceof Error ? error.message : String(error)}`, {
       cause: error,
     });
   }
@@ -52,7 +56,7 @@ function parseFile(file: string): unknown {
 function add(models: Map<string, { file: string; model: Model }>, file: string, model: Model): void {
   const other = models.get(model.id);
   if (other !== undefined)
-    throw new Error(`${file}: id: expected an id of its own, ${other.file} has '${model.id}' too`);
+    throw new ModelFileError(`${file}: id: expected an id of its own, ${other.file} has '${model.id}' too`);
   models.set(model.id, { file, model });
 }
 
@@ -67,7 +71,7 @@ function names(entries: ReadonlyArray<{ file: string; model: Model }>): Map<stri
     model.aliases.forEach((alias, index) => {
       const other = byName.get(alias);
       if (other !== undefined)
-        throw new Error(`${file}: aliases[${index}]: expected a name of its own, '${alias}' is ${other.id}`);
+        throw new ModelFileError(`${file}: aliases[${index}]: expected a name of its own, '${alias}' is ${other.id}`);
       byName.set(alias, model);
     });
   }
@@ -76,13 +80,27 @@ function names(entries: ReadonlyArray<{ file: string; model: Model }>): Map<stri
 
 function readModel(file: string, content: unknown): Model {
   const parsed = modelSchema.safeParse(content);
-  if (!parsed.success) throw new Error(parsed.error.issues.map((issue) => `${file}: ${describe(issue)}`).join("\n"));
+  if (!parsed.success)
+    throw new ModelFileError(
+      parsed.error.issues
+        .flatMap(innermost)
+        .map((issue) => `${file}: ${describe(issue)}`)
+        .join("\n"),
+    );
   try {
     checkConsistency(parsed.data);
   } catch (error) {
-    throw new Error(`${file}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+    throw new ModelFileError(`${file}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
   }
   return toModel(parsed.data);
+}
+
+/** Of a choice without words of its own (one price or several), the branch whose kind was meant: the one that looked inside. */
+function innermost(issue: z.core.$ZodIssue): z.core.$ZodIssue[] {
+  if (issue.code !== "invalid_union" || issue.message !== "Invalid input") return [issue];
+  const meant = issue.errors.find((issues) => issues.every(({ path }) => path.length > 0));
+  if (meant === undefined) return [issue];
+  return meant.map((inner) => ({ ...inner, path: [...issue.path, ...inner.path] })).flatMap(innermost);
 }
 
 function describe(issue: z.core.$ZodIssue): string {
@@ -92,78 +110,4 @@ function describe(issue: z.core.$ZodIssue): string {
     return `${at}: unknown key ${issue.keys.join(", ")}; expected those of models/schema.json`;
   if (issue.code === "invalid_key") return `${at}: ${issue.issues.map(({ message }) => message).join("; ")}`;
   return `${at}: ${issue.message}`;
-}
-
-function toModel(file: ModelFile): Model {
-  const ordered = inCheckingOrder(file);
-  const parameters = ordered.map(([name, parameter]) => toParameter(name, parameter, rivals(name, parameter, ordered)));
-  const prompt = { type: "string" as const, description: "What the image should show.", ...file.prompt };
-  const [first, ...others] = file.routes.map((route) => toRoute(file.id, route));
-  if (first === undefined) throw new Error(`${file.id}: expected a route`);
-  return {
-    id: file.id,
-    name: file.name,
-    description: file.description,
-    ownedBy: file.owned_by,
-    created: file.created,
-    aliases: file.aliases,
-    operations: file.operations,
-    promptParameter: toParameter("prompt", prompt),
-    maxN: file.max_n,
-    defaultResponseFormat: file.response_format,
-    parameters,
-    supportedParameters: new Set(["model", "prompt", ...parameters.map(({ name }) => name)]),
-    lifecycle: { endDate: file.lifecycle.end_date, successor: file.lifecycle.successor, note: file.lifecycle.note },
-    routes: [first, ...others],
-  };
-}
-
-const geometry: ReadonlySet<ParameterFile["type"]> = new Set(["size", "size_rule", "aspect_ratio"]);
-
-/** `n` first and sizes last, as OpenAI's API checks them (upstream-apis.md §2.6). */
-function inCheckingOrder(file: ModelFile): Array<[string, ParameterFile]> {
-  const own = Object.entries(file.parameters);
-  return [
-    ["n", { type: "integer", description: "How many images.", minimum: 1, maximum: file.max_n, default: 1 }],
-    ...own.filter(([, { type }]) => !geometry.has(type)),
-    ["user", { type: "string", description: "Your own name for the end user, kept with the generation." }],
-    [
-      "response_format",
-      {
-        type: "enum",
-        description: "A link that lives one hour, or the bytes.",
-        values: ["url", "b64_json"],
-        default: file.response_format,
-      },
-    ],
-    ...own.filter(([, { type }]) => geometry.has(type)),
-  ];
-}
-
-function rivals(name: string, parameter: ParameterFile, all: ReadonlyArray<[string, ParameterFile]>): string[] {
-  const declaredByOthers = all.filter(([, other]) => other.conflicts_with?.includes(name)).map(([other]) => other);
-  return [...(parameter.conflicts_with ?? []), ...declaredByOthers];
-}
-
-function toRoute(modelId: string, file: ModelFile["routes"][number]): Route {
-  const { price } = file;
-  return {
-    provider: file.provider,
-    providerName: file.provider_name,
-    model: file.model,
-    maxImagesPerCall: file.max_images_per_call,
-    fields: new Map(Object.entries(file.fields)),
-    constants: file.constants,
-    price: {
-      unit: price.unit,
-      source: price.source,
-      checked: price.checked,
-      rows: price.rows.map(({ size, quality, usd }) => {
-        const unitNanos = parseUsd(usd);
-        const selectors = `${size === undefined ? "" : ` size=${size}`}${quality === undefined ? "" : ` quality=${quality}`}`;
-        const rule = `${modelId}@${file.provider} per_${price.unit}${selectors} ${formatUsd(unitNanos)} checked=${price.checked}`;
-        return { size, quality, unitNanos, rule };
-      }),
-    },
-  };
 }

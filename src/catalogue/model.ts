@@ -3,7 +3,11 @@
  */
 
 import type { Nanos } from "../money.ts";
-import type { ModelFile, ParameterFile } from "./schema.ts";
+import type { InputImage } from "../providers/input.ts";
+import type { ParameterFile } from "./schema.ts";
+import type { RouteFile } from "./schema-routes.ts";
+
+export type Operation = "generate" | "edit";
 
 /** What a parameter has at run time beyond its entry in the file. */
 export interface ParameterExtras {
@@ -16,8 +20,22 @@ export interface ParameterExtras {
 
 export type Parameter = ParameterFile & ParameterExtras;
 
-/** How one of our parameters travels on a route; see `fields` in schema.ts. */
-export type FieldMapping = ModelFile["routes"][number]["fields"][string];
+/** How one of our parameters travels on a route; see `fields` in schema-routes.ts. */
+export type FieldMapping = RouteFile["fields"][string];
+/** How pictures travel. */
+export type PictureMapping = Extract<FieldMapping, { as: string }>;
+
+interface PriceCommon {
+  /** ISO date of its first day; null for always. */
+  from: string | null;
+  source: string;
+  /** ISO date of the last comparison with the source. */
+  checked: string;
+  /** The provider's own figure is charged where it gives one. */
+  reported: boolean;
+  /** Parameter → values for which no price is known. */
+  unpriced: ReadonlyMap<string, readonly (string | number | boolean)[]>;
+}
 
 export interface PriceRow {
   /** Selectors: a row applies where every one it has equals the request's parameter. */
@@ -29,25 +47,72 @@ export interface PriceRow {
   rule: string;
 }
 
-export interface RoutePrice {
+export interface ImagePrice extends PriceCommon {
   unit: "image";
   rows: readonly PriceRow[];
-  source: string;
-  /** ISO date of the last comparison with the source. */
-  checked: string;
 }
 
-/** One way to serve a model: provider, upstream model, field mapping, price. */
+/** Nano-dollars per begun megapixel. */
+export interface MegapixelPrice extends PriceCommon {
+  unit: "megapixel";
+  firstNanos: Nanos;
+  nanos: Nanos;
+  /** Null where edits have no price. */
+  inputNanos: Nanos | null;
+  maxMegapixels: number;
+  rule: string;
+}
+
+/** Nano-dollars per token, and upper bounds of tokens. */
+export interface TokenPrice extends PriceCommon {
+  unit: "token";
+  textInputNanos: Nanos;
+  imageInputNanos: Nanos;
+  imageOutputNanos: Nanos;
+  /** Null where the provider has no rate for text of its own: it then counts as image output. */
+  textOutputNanos: Nanos | null;
+  /** By quality, of one image of a megapixel or less. */
+  outputTokens: ReadonlyMap<string, number>;
+  autoQuality: string;
+  autoPixels: number;
+  perPartialImage: number;
+  inputImageTokens: number;
+  textOutputTokens: number;
+  frames: { parameter: string; format: string } | null;
+  rule: string;
+}
+
+export type RoutePrice = ImagePrice | MegapixelPrice | TokenPrice;
+
+type Scalar = string | number | boolean;
+
+/** One way to serve a model: provider, upstream model, field mapping, prices. */
 export interface Route {
   /** The adapter's id, e.g. `openai`. */
   provider: string;
   providerName: string;
   /** The upstream's name of the model. */
   model: string;
+  /** Its name for edits, where that is another. */
+  editModel: string | undefined;
+  /** In place of the provider's own base URL. */
+  baseUrl: string | undefined;
+  operations: readonly Operation[];
+  streams: boolean;
   maxImagesPerCall: number;
+  /** Where a call's number of images is sent, if not by the adapter itself. */
+  countField: string | undefined;
+  /** Of the model's parameters, prompt and user; the client's pictures are in `pictures`. */
   fields: ReadonlyMap<string, FieldMapping>;
-  constants: Readonly<Record<string, string | number | boolean>>;
-  price: RoutePrice;
+  /** How `images`, `mask` and `markup` travel, as far as the route takes them. */
+  pictures: ReadonlyMap<string, PictureMapping>;
+  constants: Readonly<Record<string, Scalar>>;
+  /** Sent with edits, besides. */
+  editConstants: Readonly<Record<string, Scalar>>;
+  /** Sent with edits where no parameter fills them. */
+  editDefaults: Readonly<Record<string, Scalar>>;
+  /** Dated, the oldest first; see `priceOn`. */
+  prices: readonly [RoutePrice, ...RoutePrice[]];
 }
 
 export interface Lifecycle {
@@ -56,6 +121,22 @@ export interface Lifecycle {
   successor: string | null;
   /** What the operator can do about it, in one sentence; names the setting. */
   note: string | null;
+  /** How a request is put to the successor; null where no such thing is meant to be. */
+  mapping: SuccessorMapping | null;
+}
+
+export interface SuccessorMapping {
+  /** Parameter → this model's value → the successor's; a value that is not listed stays. */
+  values: Readonly<Record<string, Readonly<Record<string, string>>>>;
+  /** Parameters that cannot be given. */
+  refused: readonly string[];
+}
+
+export interface EditRules {
+  maxImages: number;
+  mask: boolean;
+  markup: boolean;
+  inputTypes: readonly InputImage["contentType"][];
 }
 
 export interface Model {
@@ -66,15 +147,28 @@ export interface Model {
   /** Unix seconds. */
   created: number;
   aliases: readonly string[];
-  operations: readonly "generate"[];
+  operations: readonly Operation[];
+  /** Null for a model that cannot edit. */
+  edit: EditRules | null;
+  /** Whether a route of it can send previews; then `partial_images` is a parameter. */
+  streams: boolean;
   /** Its `max_length` is in Unicode code points; absent where the vendor documents none. */
   promptParameter: Extract<Parameter, { type: "string" }>;
   maxN: number;
   defaultResponseFormat: "url" | "b64_json";
-  /** Every parameter but `model` and `prompt`, in the order in which they are checked; `n`, `user`, `response_format` included. */
+  /**
+   * Every parameter but `model` and `prompt`, in the order in which they are checked; `n`, `user`, `response_format`, `stream`
+   * included. Those with `operations` are known to these only.
+   */
   parameters: readonly Parameter[];
-  /** Every key a request body may have, `model` and `prompt` included. */
+  /** Every key a request body may have for some operation, `model` and `prompt` included, the client's pictures aside. */
   supportedParameters: ReadonlySet<string>;
+  /** What the vendor takes for parameters that are not sent, by name. */
+  vendorDefaults: Readonly<Record<string, string | number | boolean>>;
+  /** Its seed, where it has one. */
+  seedParameter: Extract<Parameter, { type: "seed" }> | null;
+  /** What is known to each operation: for edits with `images`, and `mask` and `markup` where the model takes them. */
+  parametersOf: Readonly<Record<Operation, { all: readonly Parameter[]; names: ReadonlySet<string> }>>;
   lifecycle: Lifecycle;
   /** In order of preference; at least one. */
   routes: readonly [Route, ...Route[]];

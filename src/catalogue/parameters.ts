@@ -2,6 +2,8 @@
 
 import type { Parameter, ParameterExtras } from "./model.ts";
 import type { ParameterFile } from "./schema.ts";
+import type { ObjectField } from "./schema-parameters.ts";
+import { checkSizeRule, sizeRuleInWords } from "./size-rule.ts";
 import {
   integerAbove,
   integerBelow,
@@ -11,14 +13,8 @@ import {
   numberOutside,
   shown,
   tooLong,
+  unknownParameter,
 } from "./wording.ts";
-
-type SizeRule = Extract<ParameterFile, { type: "size_rule" }>;
-
-export interface Dimensions {
-  width: number;
-  height: number;
-}
 
 /** A parameter of a model file, made ready for checking. */
 export function toParameter<File extends ParameterFile>(
@@ -30,13 +26,15 @@ export function toParameter<File extends ParameterFile>(
 }
 
 /** The rule in words, derived from the data so that the two cannot disagree. */
-function ruleInWords(parameter: ParameterFile): string {
+function ruleInWords(parameter: ParameterFile | ObjectField): string {
   switch (parameter.type) {
     case "enum":
     case "format":
     case "size":
-    case "aspect_ratio":
-      return `${parameter.values.length === 1 ? "only" : "one of"} ${parameter.values.join(", ")}`;
+    case "aspect_ratio": {
+      const values = acceptedWords(parameter);
+      return `${values.length === 1 ? "only" : "one of"} ${values.join(", ")}`;
+    }
     case "integer":
       return parameter.minimum === parameter.maximum
         ? `only ${parameter.minimum}`
@@ -54,47 +52,71 @@ function ruleInWords(parameter: ParameterFile): string {
       return `integer from 0 to ${parameter.maximum}; picture i of n uses seed + i, counted from 0${random}`;
     }
     case "size_rule":
-      return `WIDTHxHEIGHT; ${sizeRuleInWords(parameter)}`;
+      return `${parameter.auto === true ? "auto, or " : ""}WIDTHxHEIGHT; ${sizeRuleInWords(parameter)}`;
+    case "object": {
+      const fields = Object.entries(parameter.fields).map(([name, field]) => `${name} (${ruleInWords(field)})`);
+      return `object with ${fields.join(", ")}`;
+    }
   }
 }
 
-function sizeRuleInWords(parameter: SizeRule): string {
-  return `width and height must both be divisible by ${parameter.divisible_by} and between ${parameter.min_side} and ${parameter.max_side}`;
+/** The words that a parameter with a list takes. */
+function acceptedWords(parameter: Extract<ParameterFile, { values: unknown }>): readonly string[] {
+  return "auto" in parameter && parameter.auto === true ? [...parameter.values, "auto"] : parameter.values;
 }
 
 /** Checks a given value (not null, not undefined); throws the `PublicError` to answer with. */
 export function checkValue(parameter: Parameter, value: unknown): void {
-  switch (parameter.type) {
+  checkAs(parameter.name, parameter, value);
+}
+
+function checkAs(name: string, rule: ParameterFile | ObjectField, value: unknown): void {
+  switch (rule.type) {
     case "enum":
     case "format":
     case "size":
     case "aspect_ratio": {
-      const text = asString(parameter.name, value);
-      if (!(parameter.values as readonly string[]).includes(text))
-        throw notInList(parameter.name, text, parameter.values);
+      const text = asString(name, value);
+      const values = acceptedWords(rule);
+      if (!values.includes(text)) throw notInList(name, text, values);
       return;
     }
     case "integer":
-      checkInteger(parameter.name, value, parameter.minimum, parameter.maximum);
+      checkInteger(name, value, rule.minimum, rule.maximum);
       return;
     case "seed":
-      checkInteger(parameter.name, value, 0, parameter.maximum);
+      checkInteger(name, value, 0, rule.maximum);
       return;
     case "number":
-      checkNumber(parameter.name, value, parameter.minimum, parameter.maximum);
+      checkNumber(name, value, rule.minimum, rule.maximum);
       return;
     case "boolean":
-      if (typeof value !== "boolean") throw invalidType(parameter.name, "a boolean", value);
+      if (typeof value !== "boolean") throw invalidType(name, "a boolean", value);
       return;
     case "string":
-      checkLength(parameter.name, asString(parameter.name, value), parameter.max_length);
+      checkLength(name, asString(name, value), rule.max_length);
       return;
     case "image_url":
-      checkImageUrl(parameter.name, asString(parameter.name, value));
+      checkImageUrl(name, asString(name, value));
       return;
     case "size_rule":
-      checkSizeRule(parameter, asString(parameter.name, value));
+      checkSizeRule(name, rule, asString(name, value));
       return;
+    case "object":
+      checkObject(name, rule.fields, value);
+      return;
+  }
+}
+
+/** Strict about names; null is the same as leaving a field out. */
+function checkObject(name: string, fields: Readonly<Record<string, ObjectField>>, value: unknown): void {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) throw invalidType(name, "an object", value);
+  for (const key of Object.keys(value)) {
+    if (!Object.hasOwn(fields, key)) throw unknownParameter(`${name}.${key}`);
+  }
+  for (const [key, rule] of Object.entries(fields)) {
+    const inner = (value as Record<string, unknown>)[key];
+    if (inner !== undefined && inner !== null) checkAs(`${name}.${key}`, rule, inner);
   }
 }
 
@@ -127,26 +149,4 @@ function checkImageUrl(name: string, text: string): void {
   if (!URL.canParse(text) || new URL(text).protocol !== "https:") {
     throw invalidValue(name, `Invalid value: '${shown(text)}'. Expected an https URL.`);
   }
-}
-
-function checkSizeRule(parameter: Parameter & SizeRule, text: string): void {
-  if (!/^[1-9]\d*x[1-9]\d*$/.test(text)) {
-    throw invalidValue(
-      parameter.name,
-      `Invalid size '${shown(text)}'. Expected WIDTHxHEIGHT, for example '${parameter.example}'; ${sizeRuleInWords(parameter)}.`,
-    );
-  }
-  const { width, height } = parsePair(text, "x");
-  const fits = (side: number) =>
-    side % parameter.divisible_by === 0 && side >= parameter.min_side && side <= parameter.max_side;
-  if (!fits(width) || !fits(height)) {
-    const words = sizeRuleInWords(parameter);
-    throw invalidValue(parameter.name, `Invalid size '${shown(text)}'. W${words.slice(1)}.`);
-  }
-}
-
-/** `1024x768` or `16:9` → its two numbers. The text has been checked. */
-export function parsePair(text: string, separator: "x" | ":"): Dimensions {
-  const [width, height] = text.split(separator);
-  return { width: Number(width), height: Number(height) };
 }

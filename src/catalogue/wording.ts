@@ -90,3 +90,38 @@ export function numberOutside(param: string, minimum: number, maximum: number, v
     `Invalid '${param}': number ${side} value. Expected a value ${bound}, but got ${value} instead.`,
   );
 }
+
+export function emptyArray(param: string): PublicError {
+  return invalidValue(
+    param,
+    `Invalid '${param}': empty array. Expected an array with minimum length 1, but got an empty array instead.`,
+  );
+}
+
+export function arrayTooLong(param: string, maxLength: number, length: number): PublicError {
+  return invalidValue(
+    param,
+    `Invalid '${param}': array too long. Expected an array with maximum length ${maxLength}, but got an array with length ${length} instead.`,
+  );
+}
+
+export function invalidImage(param: string, message: string): PublicError {
+  return new PublicError("invalid_image_file", message, { param });
+}
+
+/** What a value needs beside it: `Invalid 'output_compression': it needs 'output_format' to be 'webp' or 'jpeg', but that is 'png'.` */
+export function needsOther(
+  param: string,
+  value: string | undefined,
+  other: string,
+  oneOf: readonly (string | number | boolean)[],
+  got: unknown,
+): PublicError {
+  const word = (one: unknown) => (typeof one === "string" ? `'${shown(one)}'` : String(one));
+  const what = value === undefined ? "it" : word(value);
+  const actual = got === undefined ? "not given" : word(got);
+  return invalidValue(
+    param,
+    `Invalid '${param}': ${what} needs '${other}' to be ${oneOf.map(word).join(" or ")}, but that is ${actual}.`,
+  );
+}

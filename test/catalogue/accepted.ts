@@ -2,7 +2,7 @@
 
 import { type Body, dallE2, dallE3, flux, stableDiffusion } from "./support.ts";
 
-/** By model. */
+/** By model; those of families.ts besides. */
 export const accepted: Record<string, Body[]> = {
   [dallE3]: [
     { n: 1 },
@@ -22,6 +22,7 @@ export const accepted: Record<string, Body[]> = {
     { size: "256x256" },
     { size: "512x512" },
     { size: "1024x1024" },
+    { size: null, quality: null },
     { quality: "standard" },
     { prompt: "x".repeat(1000) },
   ],
@@ -85,5 +86,8 @@ export const acceptedEverywhere: Body[] = [
   { user: "" },
   { response_format: "url" },
   { response_format: "b64_json" },
-  { n: null, size: null, user: null, response_format: null },
+  { n: null, user: null, response_format: null, stream: null },
+  { stream: true },
+  { stream: false },
+  { models: ["openai/dall-e-3"], route: "fallback", provider: { sort: "price" }, webhook_url: "https://example.com" },
 ];

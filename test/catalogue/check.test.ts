@@ -3,6 +3,7 @@
 import { describe, expect, test } from "bun:test";
 import { checkRequest } from "../../src/catalogue/index.ts";
 import { accepted, acceptedEverywhere } from "./accepted.ts";
+import { families } from "./families.ts";
 import { refusals, refused, refusedEverywhere } from "./refused.ts";
 import {
   type Body,
@@ -19,6 +20,16 @@ import {
 } from "./support.ts";
 
 const everyModel = catalogue.models.map(({ id }) => id);
+const taken = (id: string): Body[] => [
+  ...acceptedEverywhere,
+  ...(accepted[id] ?? []),
+  ...(families[id]?.accepted ?? []),
+];
+const turnedDown = (id: string): Array<[Body, Refusal]> => [
+  ...refusedEverywhere,
+  ...(refused[id] ?? []),
+  ...(families[id]?.refused ?? []),
+];
 
 /** Like a spread, but keeps `__proto__` an own key, as `JSON.parse` does. */
 function merged(id: string, extra: Body): Body {
@@ -30,31 +41,28 @@ function merged(id: string, extra: Body): Body {
 }
 
 describe.each(everyModel)("%s", (id) => {
-  test.each(
-    [...acceptedEverywhere, ...(accepted[id] ?? [])].map(
-      (extra) => [JSON.stringify(extra).slice(0, 80), extra] as const,
-    ),
-  )("takes %s", (_title, extra) => {
-    const checked = check(id, extra);
-    const given = Object.fromEntries(Object.entries(body(id, extra)).filter(([, value]) => value !== null));
-    expect(checked.model.id).toBe(id);
-    expect(checked.requested).toEqual(given);
-  });
+  test.each(taken(id).map((extra) => [JSON.stringify(extra).slice(0, 80), extra] as const))(
+    "takes %s",
+    (_title, extra) => {
+      const checked = check(id, extra);
+      const given = Object.fromEntries(Object.entries(body(id, extra)).filter(([, value]) => value !== null));
+      expect(checked.model.id).toBe(id);
+      expect(checked.requested).toEqual(given);
+    },
+  );
 
-  test.each(
-    [...refusedEverywhere, ...(refused[id] ?? [])].map(
-      ([extra, refusal]) => [JSON.stringify(extra).slice(0, 80), extra, refusal] as const,
-    ),
-  )("refuses %s", (_title, extra, refusal) => {
-    expect(refusalOf(merged(id, extra))).toEqual(refusal);
-  });
+  test.each(turnedDown(id).map(([extra, refusal]) => [JSON.stringify(extra).slice(0, 80), extra, refusal] as const))(
+    "refuses %s",
+    (_title, extra, refusal) => {
+      expect(refusalOf(merged(id, extra))).toEqual(refusal);
+    },
+  );
 
   test("has cases for every parameter of its own, taken and refused", () => {
-    const own = model(id).parameters.map(({ name }) => name);
+    const own = model(id).parametersOf.generate.all.map(({ name }) => name);
     const keys = (bodies: Body[]) => new Set(bodies.flatMap(Object.keys));
-    const taken = keys([...acceptedEverywhere, ...(accepted[id] ?? [])]);
-    const turnedDown = keys([...refusedEverywhere, ...(refused[id] ?? [])].map(([extra]) => extra));
-    expect(own.filter((name) => !taken.has(name) || !turnedDown.has(name))).toEqual([]);
+    const [yes, no] = [keys(taken(id)), keys(turnedDown(id).map(([extra]) => extra))];
+    expect(own.filter((name) => !yes.has(name) || !no.has(name))).toEqual([]);
   });
 });
 
@@ -158,7 +166,7 @@ describe("what the client may expect", () => {
 
   test("defaults are filled in where price or result depend on them, and only there", () => {
     expect(check(dallE3).parameters).toEqual({ quality: "standard", size: "1024x1024" });
-    expect(check(dallE2).parameters).toEqual({ size: "1024x1024" });
+    expect(check(dallE2).parameters).toEqual({ quality: "standard", size: "1024x1024" });
     expect(check(stableDiffusion).parameters).toEqual({ output_format: "png", size: "1024x1024" });
     expect(check(stableDiffusion, { aspect_ratio: "1:1" }).parameters).toEqual({
       output_format: "png",
@@ -173,7 +181,7 @@ describe("what the client may expect", () => {
     expect([plain.n, plain.user, plain.responseFormat]).toEqual([1, undefined, "url"]);
     const full = check(dallE2, { n: 3, user: "u", response_format: "b64_json" });
     expect([full.n, full.user, full.responseFormat]).toEqual([3, "u", "b64_json"]);
-    expect(full.parameters).toEqual({ size: "1024x1024" });
+    expect(full.parameters).toEqual({ quality: "standard", size: "1024x1024" });
   });
 
   test("the record has what was given, in its order, without nulls and defaults", () => {

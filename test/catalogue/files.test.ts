@@ -8,7 +8,8 @@ import { builtInModels } from "../../models/index.ts";
 import { modelJsonSchema, schemaPath } from "../../scripts/model-schema.ts";
 import { modelTables, tablesPath } from "../../scripts/model-tables.ts";
 import { checkRequest, isEnded, loadCatalogue, mapParameters, quote } from "../../src/catalogue/index.ts";
-import { body, catalogue, dallE2, dallE3, flux, model, stableDiffusion } from "./support.ts";
+import { families } from "./families.ts";
+import { body, catalogue, dallE2, dallE3, flux, model, stableDiffusion, today } from "./support.ts";
 
 const modelsFolder = new URL("../../models/", import.meta.url).pathname;
 
@@ -32,8 +33,15 @@ describe("built-in models", () => {
     expect(readFileSync(tablesPath, "utf8")).toBe(modelTables(loadCatalogue()));
   });
 
-  test("the seed's four, sorted", () => {
-    expect(catalogue.models.map(({ id }) => id)).toEqual([flux, dallE2, dallE3, stableDiffusion]);
+  test("the seed's four and the families of families.ts, sorted", () => {
+    const ids = [flux, dallE2, dallE3, stableDiffusion, ...Object.keys(families)];
+    expect(catalogue.models.map(({ id }) => id)).toEqual(ids.sort());
+    expect(ids).toHaveLength(34);
+  });
+
+  test("each in the file that its id names", () => {
+    for (const [file, content] of Object.entries(builtInModels))
+      expect(file).toBe(`${(content as { id: string }).id.replace("/", "-")}.json`);
   });
 
   test("ends: the day after the end date, and only where there is one", () => {
@@ -78,14 +86,14 @@ describe("an operator's folder", () => {
   test("adds a model, found by id and alias", () => {
     write("own.json", flux, { id: "acme/painter", aliases: ["painter"] });
     const loaded = loadCatalogue({ folder });
-    expect(loaded.models.map(({ id }) => id)).toEqual(["acme/painter", flux, dallE2, dallE3, stableDiffusion]);
+    expect(loaded.models.map(({ id }) => id)).toEqual(["acme/painter", ...catalogue.models.map(({ id }) => id)]);
     expect(loaded.find("painter")?.id).toBe("acme/painter");
     expect(loaded.find("acme/painter")?.id).toBe("acme/painter");
     expect(loaded.find("Painter")).toBeUndefined();
     const checked = checkRequest(loaded, body("painter"));
     const [route] = checked.model.routes;
-    expect(quote(route, checked)?.rule).toStartWith("acme/painter@replicate per_image 0.05");
-    expect(mapParameters(route, checked, 0)).toEqual({
+    expect(quote(route, checked, today)?.rule).toStartWith("acme/painter@replicate per_image 0.05");
+    expect(mapParameters(route, checked, 0, 1)).toEqual({
       prompt: "a lighthouse",
       aspect_ratio: "1:1",
       output_format: "webp",
@@ -95,7 +103,7 @@ describe("an operator's folder", () => {
   test("replaces a built-in model of the same id", () => {
     write("mine.json", dallE3, { name: "Mine", response_format: "b64_json" });
     const loaded = loadCatalogue({ folder });
-    expect(loaded.models).toHaveLength(4);
+    expect(loaded.models).toHaveLength(catalogue.models.length);
     expect(loaded.find("dall-e-3")?.name).toBe("Mine");
     expect(checkRequest(loaded, body("dall-e-3")).responseFormat).toBe("b64_json");
     expect(loadCatalogue().find("dall-e-3")?.name).toBe("DALL·E 3");
@@ -103,7 +111,7 @@ describe("an operator's folder", () => {
 
   test("leaves other files alone", () => {
     writeFileSync(join(folder, "README.md"), "not a model");
-    expect(loadCatalogue({ folder }).models).toHaveLength(4);
+    expect(loadCatalogue({ folder }).models).toHaveLength(catalogue.models.length);
   });
 
   test("must exist", () => {
@@ -114,7 +122,7 @@ describe("an operator's folder", () => {
     write("own.json", flux, { "routes.0.price.rows": [] });
     const loaded = loadCatalogue({ folder });
     const checked = checkRequest(loaded, body(flux));
-    expect(quote(checked.model.routes[0], checked)).toBeNull();
+    expect(quote(checked.model.routes[0], checked, today)).toBeNull();
   });
 
   test.each<[string, Edits, string]>([
@@ -137,7 +145,11 @@ describe("an operator's folder", () => {
       { "routes.0.price.rows.0.usd": "-1" },
       "routes[0].price.rows[0].usd: expected a decimal string",
     ],
-    ["another unit", { "routes.0.price.unit": "token" }, 'routes[0].price.unit: expected "image"'],
+    [
+      "another unit",
+      { "routes.0.price.unit": "second" },
+      'routes[0].price.unit: expected "image", "megapixel" or "token"',
+    ],
     ["a wrong date", { "lifecycle.end_date": "12.5.2026" }, "lifecycle.end_date: expected a date, YYYY-MM-DD"],
     [
       "an unknown type",

@@ -43,6 +43,22 @@ const repairs: Array<[string, Array<[Body, string]>]> = [
   ],
 ];
 
+/** A model with its defects in the recorded order: quality before output_compression, size after it. */
+const gpt = "openai/gpt-image-2";
+repairs.push([
+  gpt,
+  [
+    [{ size: "x", output_compression: 101, quality: "x", prompt: "p", model: gpt }, "quality"],
+    [{ size: "x", output_compression: 101, background: "x", prompt: "p", model: gpt }, "background"],
+    [{ size: "x", output_compression: 101, prompt: "p", model: gpt }, "output_compression"],
+    [{ size: "x", output_compression: 1, stream: true, n: 2, prompt: "p", model: gpt }, "size"],
+    // What values need of each other comes after what they are themselves.
+    [{ output_compression: 1, stream: true, n: 2, prompt: "p", model: gpt }, "n"],
+    [{ output_compression: 1, partial_images: 1, prompt: "p", model: gpt }, "partial_images"],
+    [{ output_compression: 1, prompt: "p", model: gpt }, "output_compression"],
+  ],
+]);
+
 test.each(repairs)("%s", (_id, steps) => {
   expect(steps.map(([request]) => refusalOf(request).param)).toEqual(steps.map(([, param]) => param));
 });
@@ -51,7 +67,8 @@ test("n comes first and sizes last, whatever the file's order", () => {
   for (const { parameters } of catalogue.models) {
     const names = parameters.map(({ name }) => name);
     expect(names[0]).toBe("n");
-    expect(names.indexOf("size")).toBeGreaterThan(names.indexOf("response_format"));
+    for (const name of ["size", "aspect_ratio"].filter((one) => names.includes(one)))
+      expect(names.indexOf(name)).toBeGreaterThan(names.indexOf("response_format"));
   }
   expect(model(flux).parameters.at(-1)?.name).toBe("aspect_ratio");
 });

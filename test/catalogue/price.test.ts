@@ -1,7 +1,19 @@
 import { describe, expect, test } from "bun:test";
-import { priceDelivered, quote } from "../../src/catalogue/index.ts";
+import { quote } from "../../src/catalogue/index.ts";
 import { formatUsd } from "../../src/money.ts";
-import { type Body, catalogue, check, dallE2, dallE3, flux, route, stableDiffusion } from "./support.ts";
+import {
+  type Body,
+  catalogue,
+  check,
+  dallE2,
+  dallE3,
+  delivered,
+  flux,
+  quoteOf,
+  route,
+  stableDiffusion,
+  today,
+} from "./support.ts";
 
 /** The seed's price table and service-facts.md "Image endpoint", written out: request → USD per image, rule on the charge. */
 const priceTable: Array<[string, Body, string, string]> = [
@@ -63,28 +75,27 @@ const given = (extra: Body): Body =>
 
 describe("quote", () => {
   test.each(priceTable)("%s %j costs %s", (id, extra, usd, rule) => {
-    const quoted = quote(route(id), check(id, extra));
+    const quoted = quote(route(id), check(id, extra), today);
     expect(quoted && formatUsd(quoted.unitNanos)).toBe(usd);
     expect(quoted?.totalNanos).toBe(quoted?.unitNanos);
     expect(quoted?.rule).toBe(rule);
   });
 
   test("n pictures cost n times one, not n times n", () => {
-    const quoted = quote(route(stableDiffusion), check(stableDiffusion, { n: 10 }));
+    const quoted = quote(route(stableDiffusion), check(stableDiffusion, { n: 10 }), today);
     expect(quoted && formatUsd(quoted.totalNanos)).toBe("0.65");
     expect(quoted && formatUsd(quoted.unitNanos)).toBe("0.065");
   });
 
   test("no row that fits is no price, and a quality of its own never stands in for another", () => {
-    const hdOnly = route(dallE3).price.rows.filter((row) => row.quality === "hd");
-    const partial = { ...route(dallE3), price: { ...route(dallE3).price, rows: hdOnly } };
-    expect(quote(partial, check(dallE3))).toBeNull();
-    expect(() => priceDelivered(partial, check(dallE3), [])).toThrow("has no price");
-    const noRows = { ...route(flux), price: { ...route(flux).price, rows: [] } };
-    expect(quote(noRows, check(flux))).toBeNull();
+    const [price] = route(dallE3).prices;
+    if (price.unit !== "image") throw new Error("another unit");
+    const hdOnly = { ...price, rows: price.rows.filter((row) => row.quality === "hd") };
+    expect(quote({ ...route(dallE3), prices: [hdOnly] }, check(dallE3), today)).toBeNull();
+    expect(quote({ ...route(dallE3), prices: [{ ...price, rows: [] }] }, check(dallE3), today)).toBeNull();
   });
 
-  test("every size × quality that the built-in models take has a price", () => {
+  test("every size × quality that the built-in models take has a price somewhere", () => {
     for (const model of catalogue.models) {
       const values = (name: string) => {
         const parameter = model.parameters.find((candidate) => candidate.name === name);
@@ -92,15 +103,28 @@ describe("quote", () => {
       };
       for (const size of values("size")) {
         for (const quality of values("quality")) {
-          for (const each of model.routes)
-            expect(quote(each, check(model.id, given({ size, quality })))).not.toBeNull();
+          const checked = check(model.id, given({ size, quality }));
+          expect(model.routes.some((each) => quote(each, checked, today) !== null)).toBe(true);
         }
       }
     }
   });
+
+  test("routes whose price nobody publishes have none", () => {
+    const priceless = catalogue.models.flatMap((model) =>
+      model.routes
+        .filter((each) => quote(each, check(model.id), today) === null)
+        .map(({ provider }) => `${model.id}@${provider}`),
+    );
+    expect(priceless).toEqual([
+      "black-forest-labs/flux-1-dev@bfl",
+      "black-forest-labs/flux-2-flex@replicate",
+      "black-forest-labs/flux-2-pro@replicate",
+    ]);
+  });
 });
 
-describe("priceDelivered", () => {
+describe("the charge", () => {
   const square = { width: 1024, height: 1024 };
   const wide = { width: 1792, height: 1024 };
   test.each<[string, string, Body, Array<{ width: number; height: number }>, string]>([
@@ -115,7 +139,7 @@ describe("priceDelivered", () => {
     ["larger, all of them", dallE2, { n: 2, size: "256x256" }, [square, square], "0.032"],
     ["more than asked", dallE2, { n: 1 }, [square, square], "0.02"],
     ["a flat price", flux, { n: 2, size: "256x256" }, [square, wide], "0.1"],
-  ])("%s", (_title, id, extra, delivered, usd) => {
-    expect(formatUsd(priceDelivered(route(id), check(id, extra), delivered))).toBe(usd);
+  ])("%s", (_title, id, extra, images, usd) => {
+    expect(formatUsd(quoteOf(route(id), check(id, extra)).charge(delivered(images)))).toBe(usd);
   });
 });
