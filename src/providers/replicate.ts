@@ -1,6 +1,7 @@
 /** Replicate (upstream-apis.md §4): submit, then poll the prediction until it ends. */
 import { z } from "zod";
-import type { Adapter, HttpCall, Reply, Step } from "./provider.ts";
+import { ownCall } from "./own-call.ts";
+import type { Adapter, Reply, Step } from "./provider.ts";
 import {
   describe,
   describeReply,
@@ -57,7 +58,8 @@ export const replicate: Adapter = {
   submit: (job) => ({
     method: "POST",
     url: `/models/${job.model.split("/").map(encodeURIComponent).join("/")}/predictions`,
-    // `input` alone: other keys are rejected. No `Prefer: wait`: the id must be on disk before the waiting begins.
+    // `input` alone: other keys are rejected. The client's pictures stand in it as data URLs, alone or in a list; how many
+    // pictures to make is the route's `count_field`. No `Prefer: wait`: the id must be on disk before the waiting begins.
     body: { kind: "json", value: { input: { ...job.parameters } } },
   }),
 
@@ -85,8 +87,8 @@ function readPrediction(prediction: Prediction, baseUrl: string): Step {
       return {
         kind: "pending",
         upstreamId: id,
-        poll: ownCall("GET", urls?.get, `/predictions/${id}`, baseUrl),
-        cancel: ownCall("POST", urls?.cancel, `/predictions/${id}/cancel`, baseUrl),
+        poll: ownCall(replicate, "GET", urls?.get, `/predictions/${id}`, baseUrl),
+        cancel: ownCall(replicate, "POST", urls?.cancel, `/predictions/${id}/cancel`, baseUrl),
         afterMs: pollAfterMs,
       };
     case "succeeded":
@@ -106,16 +108,9 @@ function readPrediction(prediction: Prediction, baseUrl: string): Step {
   }
 }
 
-/** The link in the reply where it stays on the provider's origin, else the documented path: the token goes nowhere else. */
-function ownCall(method: "GET" | "POST", link: string | null | undefined, path: string, baseUrl: string): HttpCall {
-  const url = link ? URL.parse(link) : null;
-  const own = url !== null && url.origin === URL.parse(baseUrl)?.origin && url.username === "" && url.password === "";
-  return { method, url: own ? url.href : path };
-}
-
 function readOutput({ id, output, data_removed }: Prediction): Step {
   if (data_removed)
-    return failed("upstream_error", "Replicate has deleted the prediction's output already.", { upstreamId: id });
+    return failed("outcome_unknown", "Replicate has deleted the prediction's output already", { upstreamId: id });
   if (output === null || output === undefined || output === "") return { kind: "done", images: [], upstreamId: id };
   const links = outputSchema.safeParse(output);
   if (links.success) return { kind: "done", images: links.data.map((url) => ({ source: { url } })), upstreamId: id };

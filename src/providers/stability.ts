@@ -1,5 +1,6 @@
 /** Stability AI v2beta (upstream-apis.md §3). One picture a call, as the raw body; answers at once. */
 import { z } from "zod";
+import { InputFile } from "./input.ts";
 import { type Adapter, InlineImage, type ProviderJob, type Reply, type Step } from "./provider.ts";
 import {
   describe,
@@ -53,14 +54,20 @@ export const stability: Adapter = {
 /** `sd3.5-large` and its sisters share the `sd3` endpoint; `ultra` and `core` are endpoints of their own. */
 const endpointOf = (job: ProviderJob): string => (job.model.startsWith("sd3") ? "sd3" : encodeURIComponent(job.model));
 
-function fieldsOf(job: ProviderJob): Record<string, string> {
-  const fields: Record<string, string> = endpointOf(job) === "sd3" ? { model: job.model } : {};
+/** The client's picture goes as a file part; `mode` and `strength`, which it needs, are the route's to set. */
+function fieldsOf(job: ProviderJob): Record<string, string | InputFile | InputFile[]> {
+  const fields: Record<string, string | InputFile | InputFile[]> =
+    endpointOf(job) === "sd3" ? { model: job.model } : {};
   for (const [name, value] of Object.entries(job.parameters)) {
     if (value === null || value === undefined) continue;
-    fields[name] = typeof value === "object" ? JSON.stringify(value) : String(value);
+    if (value instanceof InputFile || isFiles(value)) fields[name] = value;
+    else fields[name] = typeof value === "object" ? JSON.stringify(value) : String(value);
   }
   return fields;
 }
+
+const isFiles = (value: unknown): value is InputFile[] =>
+  Array.isArray(value) && value.length > 0 && value.every((item) => item instanceof InputFile);
 
 function readSuccess(reply: Reply): Step {
   const { headers, body } = reply;

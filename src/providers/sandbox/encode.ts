@@ -1,10 +1,10 @@
 import { crc32 } from "node:zlib";
 import type { Canvas } from "./canvas.ts";
 
-export type PictureFormat = "png" | "jpeg" | "webp";
+export type RasterFormat = "png" | "jpeg" | "webp";
 
 /** The canvas as a file. Measured in bench/sandbox-picture.ts. */
-export function encodePicture(canvas: Canvas, format: PictureFormat): Promise<Uint8Array> | Uint8Array {
+export function encodePicture(canvas: Canvas, format: RasterFormat): Promise<Uint8Array> | Uint8Array {
   if (format === "png") return encodePng(canvas);
   const image = new Bun.Image(asBitmap(canvas));
   return format === "jpeg" ? image.jpeg({ quality: 90 }).bytes() : image.webp({ quality: 82 }).bytes();
