@@ -55,6 +55,8 @@ export interface RecordedRequest {
   outcome: "open" | "answered" | "aborted" | "cut";
   /** The status sent, when one was. */
   status: number | undefined;
+  /** The `usage` sent, whole: absent where the answer has none, or was spoilt, or its stream ended before it. */
+  usage?: Record<string, unknown>;
 }
 
 /** One call, as a vendor's double sees it. */
@@ -69,8 +71,22 @@ export interface Reply {
   status: number;
   headers?: Record<string, string>;
   body: string | Uint8Array;
-  /** Pictures the vendor charges for with this answer. */
+  /** An event stream: sent instead of `body`, without a length. */
+  events?: readonly StreamEvent[];
+  /** The pause before every event. */
+  pauseMs?: number;
+  /** Pictures the vendor charges for with this answer. Of a stream: said by its events. */
   billed?: number;
+  /** What the answer says in `usage`. Of a stream: said by its events. */
+  usage?: Record<string, unknown>;
+}
+
+export interface StreamEvent {
+  /** With its empty line. */
+  text: string;
+  /** Pictures that are charged for from this event on. */
+  billed?: number;
+  usage?: Record<string, unknown>;
 }
 
 /** A vendor's own defaults. */
@@ -237,6 +253,8 @@ export abstract class DoubleServer implements Double {
       this.#notify();
     });
     await readBody(request, incoming);
+    // As it is when the call arrives: whoever waits for that may change it at once.
+    const { latencyMs } = this;
     this.requests.push(request);
     this.#notify();
     if (request.outcome !== "open") return;
@@ -245,10 +263,12 @@ export abstract class DoubleServer implements Double {
     let reply: Reply = { status: 500, body: "the double did not work on this call" };
     if (!fault || worksFirst(fault)) {
       reply = await this.#answer(call);
-      this.#billed += reply.billed ?? 0;
-      if (request.stage === "create") await sleep(this.latencyMs, left.signal);
+      if (!reply.events) this.#billed += reply.billed ?? 0;
+      if (request.stage === "create") await sleep(latencyMs, left.signal);
     }
-    await deliver(response, call, reply, fault);
+    await deliver(response, call, reply, fault, (pictures) => {
+      this.#billed += pictures;
+    });
   }
 
   #record(host: "api" | "files", incoming: IncomingMessage): RecordedRequest {

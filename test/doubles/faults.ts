@@ -18,13 +18,24 @@ export type Fault =
   | { kind: "answer"; status: number; body?: unknown; headers?: Record<string, string>; billed?: boolean }
   /** 502 with a proxy's HTML page. Not billed unless told. */
   | { kind: "htmlBadGateway"; billed?: boolean }
-  /** No byte of an answer, ever: until the client leaves, or the double stops. Billed unless told. */
-  | { kind: "hang"; billed?: boolean }
-  /** The connection is closed without one byte of an answer. Billed unless told. */
-  | { kind: "cut"; billed?: boolean }
+  /**
+   * No byte of an answer, ever: until the client leaves, or the double stops. Billed unless told. With `afterEvents`
+   * only for an event stream, which falls silent after so many whole events (0: after the headers).
+   */
+  | { kind: "hang"; billed?: boolean; afterEvents?: number }
+  /**
+   * The connection is closed without one byte of an answer. Billed unless told. With `afterEvents` only for an event
+   * stream, which is cut after so many whole events (0: after the headers); what was sent is billed in any case.
+   */
+  | { kind: "cut"; billed?: boolean; afterEvents?: number }
+  /**
+   * For an event stream only: after so many events (default 0) this event instead of the rest, and a proper end. Its
+   * name is `error` unless told, its data is sent as JSON. Not billed unless told.
+   */
+  | { kind: "errorEvent"; data: unknown; event?: string; afterEvents?: number; billed?: boolean }
   /** The right answer, later. */
   | { kind: "delay"; ms: number }
-  /** Full headers with the full content-length, the first half of the body, then the connection is closed. */
+  /** Full headers with the full content-length (a stream has none), half of the body, then the connection is closed. */
   | { kind: "truncate" }
   /** 200, the right content type, and honestly half of the body: JSON that does not parse, a broken picture. */
   | { kind: "malformed" }
@@ -65,7 +76,7 @@ export function isResultFault(fault: Fault): fault is ResultFault {
 export function worksFirst(fault: Fault): boolean {
   if (fault.kind === "redirect") return false;
   if (fault.kind === "answer" || fault.kind === "htmlBadGateway") return fault.billed ?? false;
-  if (fault.kind === "hang" || fault.kind === "cut") return fault.billed ?? true;
+  if (fault.kind === "hang" || fault.kind === "cut") return fault.afterEvents !== undefined || (fault.billed ?? true);
   return true;
 }
 

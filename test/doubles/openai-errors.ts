@@ -131,6 +131,19 @@ export function openAiFault(name: keyof typeof accountErrors, headers: Record<st
   return { kind: "answer", status: reply.status, body: reply.body, headers: { ...reply.headers } };
 }
 
+/** An `error` event after HTTP 200 and `afterEvents` events (§2.5 [M]): `double.next(openAiStreamFault(1))`. */
+export function openAiStreamFault(
+  afterEvents = 0,
+  name: keyof typeof accountErrors = "image_generation_failed",
+): Fault {
+  return { kind: "errorEvent", afterEvents, data: errorEventOf(accountErrors[name]) };
+}
+
+/** The data of an `error` event (§2.5 [M]). */
+export function errorEventOf({ type, code, message, param, more }: OpenAiError): object {
+  return { type: "error", error: { type, code, message, param, ...more } };
+}
+
 /** `x-ratelimit-{limit,remaining,reset}-{requests,tokens,input-images}`; resets are durations, `12s` or `6m0s` [M]. */
 export function rateHeaders(exhausted = false): Record<string, string> {
   return {

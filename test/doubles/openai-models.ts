@@ -23,6 +23,12 @@ export interface GptModel extends ModelFacts {
   qualities: readonly string[];
   /** The 2.6 era's `complexity` [S]. */
   hasComplexity: boolean;
+  /** gif and svg, gated previews of 2.6 (§2.2). */
+  hasPreviews: boolean;
+  /** `markup` of edits, 2.5 and later (§2.2). */
+  hasMarkup: boolean;
+  /** What `input_fidelity` of edits may be. Empty: the model refuses it (§2.2). */
+  fidelities: readonly string[];
   tokens: TokenTable;
 }
 
@@ -70,19 +76,38 @@ export function outputTokens(model: GptModel, quality: string, width: number, he
   return Math.round((model.tokens.square[quality] ?? 0) * Math.sqrt((width * height) / 1_048_576));
 }
 
+/** Every partial image of a stream adds about this many image output tokens (§2.5). */
+export const PARTIAL_TOKENS = 100;
+
+/**
+ * Input tokens of one picture of an edit: the vendor's published rule for gpt-image-1, which scales the shorter side
+ * to 512 and counts 65 and 129 a tile; `input_fidelity: high` adds a fixed amount. For later models [U].
+ */
+export function inputTokens(width: number, height: number, highFidelity: boolean): number {
+  const scale = Math.min(1, 512 / Math.min(width, height));
+  const tiles = Math.ceil((width * scale) / 512) * Math.ceil((height * scale) / 512);
+  const fidelity = highFidelity ? (width === height ? 4160 : 6240) : 0;
+  return 65 + 129 * tiles + fidelity;
+}
+
 const FIXED_SIZES = ["1024x1024", "1024x1536", "1536x1024", "auto"];
 const QUALITIES = ["low", "medium", "high", "auto"];
 /** Their order in the message is not captured [U]. */
 const QUALITIES_25 = ["low", "medium", "high", "xhigh", "max", "auto"];
 
-function fixed(id: string, shutdownDate: string): GptModel {
-  const kind = "gpt";
-  return { kind, id, shutdownDate, sizes: FIXED_SIZES, qualities: QUALITIES, hasComplexity: false, tokens: TOKENS_1 };
+function fixed(id: string, shutdownDate: string, fidelities: readonly string[]): GptModel {
+  const news = { hasComplexity: false, hasPreviews: false, hasMarkup: false, fidelities };
+  return { kind: "gpt", id, shutdownDate, sizes: FIXED_SIZES, qualities: QUALITIES, ...news, tokens: TOKENS_1 };
 }
 
-function flexible(id: string, qualities: readonly string[], hasComplexity = false): GptModel {
-  return { kind: "gpt", id, shutdownDate: null, sizes: undefined, qualities, hasComplexity, tokens: TOKENS_2 };
+/** 2.6 has the size rules of 2.5 [U], §2.3. */
+function flexible(id: string, era: 2 | 2.5 | 2.6): GptModel {
+  const news = { hasComplexity: era === 2.6, hasPreviews: era === 2.6, hasMarkup: era >= 2.5, fidelities: [] };
+  const qualities = era === 2 ? QUALITIES : QUALITIES_25;
+  return { kind: "gpt", id, shutdownDate: null, sizes: undefined, qualities, ...news, tokens: TOKENS_2 };
 }
+
+const BOTH_FIDELITIES = ["high", "low"];
 
 export const OPENAI_MODELS: readonly OpenAiModel[] = [
   {
@@ -105,19 +130,19 @@ export const OPENAI_MODELS: readonly OpenAiModel[] = [
     qualities: ["standard", "hd"],
     styles: ["vivid", "natural"],
   },
-  fixed("gpt-image-1", "2026-10-23"),
-  fixed("gpt-image-1-mini", "2026-12-01"),
-  fixed("gpt-image-1.5", "2026-12-01"),
-  fixed("gpt-image-1.5-2025-12-16", "2026-12-01"),
-  fixed("chatgpt-image-latest", "2026-12-01"),
-  flexible("gpt-image-2", QUALITIES),
-  flexible("gpt-image-2-2026-04-21", QUALITIES),
-  flexible("gpt-image-2.5-flare", QUALITIES_25),
-  flexible("gpt-image-2.5-flare-2026-09-08", QUALITIES_25),
-  flexible("gpt-image-2.5-sunburst", QUALITIES_25),
-  flexible("gpt-image-2.5-sunburst-2026-09-08", QUALITIES_25),
-  flexible("gpt-image-2.6-flare", QUALITIES_25, true),
-  flexible("gpt-image-2.6-sunburst", QUALITIES_25, true),
+  fixed("gpt-image-1", "2026-10-23", BOTH_FIDELITIES),
+  fixed("gpt-image-1-mini", "2026-12-01", ["low"]),
+  fixed("gpt-image-1.5", "2026-12-01", BOTH_FIDELITIES),
+  fixed("gpt-image-1.5-2025-12-16", "2026-12-01", BOTH_FIDELITIES),
+  fixed("chatgpt-image-latest", "2026-12-01", BOTH_FIDELITIES), // its fidelities are [U]
+  flexible("gpt-image-2", 2),
+  flexible("gpt-image-2-2026-04-21", 2),
+  flexible("gpt-image-2.5-flare", 2.5),
+  flexible("gpt-image-2.5-flare-2026-09-08", 2.5),
+  flexible("gpt-image-2.5-sunburst", 2.5),
+  flexible("gpt-image-2.5-sunburst-2026-09-08", 2.5),
+  flexible("gpt-image-2.6-flare", 2.6),
+  flexible("gpt-image-2.6-sunburst", 2.6),
 ];
 
 /** What OpenAI itself served on a date (`YYYY-MM-DD`): models whose shutdown date has come are gone. */

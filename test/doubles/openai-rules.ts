@@ -1,12 +1,24 @@
 /**
- * What OpenAI accepts, in the order in which it looks (upstream-apis.md §2.6 [M]): model, unknown keys, prompt, n, the
- * rest with `quality` before `output_compression` and `size` after it. The first defect is the answer.
+ * What OpenAI accepts, in the order in which it looks (upstream-apis.md §2.6 [M]): model, unknown keys, prompt, images,
+ * n, the rest with `quality` before `output_compression` and `size` after it. The first defect is the answer.
  */
+import {
+  type Body,
+  boolean,
+  checkInteger,
+  given,
+  missing,
+  oneOf,
+  refuse,
+  refuseUnknown,
+  text,
+  wrongType,
+} from "./openai-checks.ts";
 import { imageUserError, invalid, noSuchModel, type OpenAiError } from "./openai-errors.ts";
 import { type GptModel, type LegacyModel, OPENAI_MODELS, type OpenAiModel } from "./openai-models.ts";
-import type { PictureType } from "./picture.ts";
+import type { OutputType } from "./picture.ts";
 
-type Body = Record<string, unknown>;
+export { Refused } from "./openai-checks.ts";
 
 /** A request that passed, with every default filled in and nothing resolved yet. */
 export interface LegacyOrder {
@@ -24,28 +36,29 @@ export interface GptOrder {
   size: string;
   quality: string;
   background: string;
-  outputFormat: PictureType;
+  outputFormat: OutputType;
   stream: boolean;
+  partialImages: number;
+  frameCount: number;
+  frameDurationMs: number;
+  /** Who writes the SVG; undefined for every other format. */
+  svgModel: string | undefined;
+  /** The effective one: `safety_identifier` where it is not empty, else `user` [S]. */
   safetyIdentifier: string | undefined;
 }
 
-/** Thrown by the checks below and caught in one place, so that the order of the checks reads from top to bottom. */
-export class Refused extends Error {
-  readonly error: OpenAiError;
-  constructor(error: OpenAiError) {
-    super(error.message);
-    this.error = error;
-  }
-}
-
-function refuse(error: OpenAiError): never {
-  throw new Refused(error);
+/** What an edit has more than a generation. */
+export interface EditPart {
+  keys: readonly string[];
+  unknownKey: (key: string) => OpenAiError | undefined;
+  /** Looks at images and mask; after the prompt, before n. */
+  checkImages: () => void;
+  hasMask: () => boolean;
 }
 
 export function checkModel(body: Body, live: ReadonlySet<string>): OpenAiModel {
   const { model } = body;
-  if (model === undefined)
-    refuse(invalid("missing_required_parameter", "model", "Missing required parameter: 'model'.")); // [U] words
+  if (model === undefined) refuse(missing("model"));
   if (typeof model !== "string") refuse(wrongType("model", "a string", model));
   const facts = OPENAI_MODELS.find(({ id }) => id === model);
   if (!facts || !live.has(model)) refuse(noSuchModel(model));
@@ -76,41 +89,116 @@ function legacySize(model: LegacyModel, size: string): OpenAiError {
   return invalid(null, null, `'${size}' is not one of [${model.sizes.map((name) => `'${name}'`).join(", ")}] - 'size'`);
 }
 
-/**
- * gif and svg are gated previews of 2.6 (§2.2): the account this double plays has neither, so their formats are
- * refused as values and their own parameters (`frame_count`, `frame_duration_ms`, `svg`) as unknown.
- */
 const GPT_KEYS = [
   ...["model", "prompt", "n", "size", "quality", "background", "output_format", "output_compression", "moderation"],
   ...["stream", "partial_images", "safety_identifier", "user"],
 ];
+const PREVIEW_KEYS = ["frame_count", "frame_duration_ms", "svg"];
 
-export function checkGpt(body: Body, model: GptModel): GptOrder {
-  refuseUnknown(body, model.hasComplexity ? [...GPT_KEYS, "complexity"] : GPT_KEYS);
+/**
+ * gif and svg are gated previews of 2.6 (§2.2). To an account without them their formats are refused as values and
+ * their own parameters as unknown [U].
+ */
+export function checkGpt(body: Body, model: GptModel, previews: boolean, edit?: EditPart): GptOrder {
+  const hasPreviews = previews && model.hasPreviews;
+  const keys = [...GPT_KEYS, ...(model.hasComplexity ? ["complexity"] : []), ...(hasPreviews ? PREVIEW_KEYS : [])];
+  refuseUnknown(body, [...keys, ...(edit?.keys ?? [])], edit?.unknownKey);
   const prompt = checkPrompt(body, 32_000);
+  edit?.checkImages();
   const n = checkInteger(body, "n", 1, 10) ?? 1;
   const quality = oneOf(body, "quality", model.qualities) ?? "auto";
   const background = oneOf(body, "background", ["transparent", "opaque", "auto"]) ?? "auto";
-  const outputFormat = oneOf(body, "output_format", ["png", "webp", "jpeg"]) ?? "png";
+  const formats = hasPreviews ? ["png", "webp", "jpeg", "gif", "svg"] : ["png", "webp", "jpeg"];
+  const outputFormat = (oneOf(body, "output_format", formats) ?? "png") as OutputType;
   oneOf(body, "moderation", ["auto", "low"]);
-  if (model.hasComplexity) oneOf(body, "complexity", ["low", "medium", "high"]);
+  oneOf(body, "complexity", ["low", "medium", "high"]);
   const stream = boolean(body, "stream") ?? false;
-  checkInteger(body, "partial_images", 0, 3);
-  const safetyIdentifier = text(body, "safety_identifier");
-  text(body, "user");
+  const partialImages = checkInteger(body, "partial_images", 0, 3) ?? 0;
+  const identifier = text(body, "safety_identifier");
+  const user = text(body, "user");
+  if (edit) checkFidelity(body, model);
+  const frameCount = checkInteger(body, "frame_count", 2, 16) ?? 9;
+  const frameDurationMs = checkInteger(body, "frame_duration_ms", 1, 655_350) ?? 200; // bounds [U], cap of the file [S]
+  const svgModel = checkSvg(body, outputFormat);
   const compression = checkInteger(body, "output_compression", 0, 100);
-  if (outputFormat === "png" && compression !== undefined && compression < 100) {
-    const message = "Compression less than 100 is not supported for PNG output format"; // [U] words; the rule is [S]
+  if (outputFormat !== "webp" && outputFormat !== "jpeg" && compression !== undefined && compression < 100) {
+    const message = `Compression less than 100 is not supported for ${outputFormat.toUpperCase()} output format`; // [U] words; the rule is [S]
     refuse(imageUserError("invalid_value", "output_compression", message));
   }
-  if (background === "transparent" && outputFormat === "jpeg") {
-    const message = "Transparent background is not supported for JPEG output format";
+  if (background === "transparent" && outputFormat !== "png" && outputFormat !== "webp") {
+    const message = `Transparent background is not supported for ${outputFormat.toUpperCase()} output format`;
     refuse(imageUserError("invalid_value", "background", message));
   }
+  // Undocumented what n > 1 would stream [U]: loud, so that nobody relies on it.
+  if (stream && n > 1) refuse(notWith("n", "n greater than 1", "stream"));
+  checkPreview(body, { outputFormat, stream, partialImages, n, mask: edit?.hasMask() ?? false });
   const size = model.sizes ? (oneOf(body, "size", model.sizes) ?? "auto") : (text(body, "size") ?? "auto");
   if (!model.sizes && size !== "auto") checkFlexibleSize(size);
-  const type = outputFormat === "jpeg" ? "jpeg" : outputFormat === "webp" ? "webp" : "png";
-  return { model, prompt, n, size, quality, background, outputFormat: type, stream, safetyIdentifier };
+  const how = { outputFormat, stream, partialImages, frameCount, frameDurationMs, svgModel };
+  return { model, prompt, n, size, quality, background, ...how, safetyIdentifier: identifier || user };
+}
+
+/** §2.2: 1.5 has both, the mini `low` alone, 2.x neither. The words for the mini are [U]. */
+function checkFidelity(body: Body, model: GptModel): void {
+  if (body.input_fidelity === undefined) return;
+  if (model.fidelities.length > 0) {
+    oneOf(body, "input_fidelity", model.fidelities);
+    return;
+  }
+  const message = `The model '${model.id}' does not support the 'input_fidelity' parameter.`;
+  refuse(imageUserError("invalid_input_fidelity_model", "input_fidelity", message));
+}
+
+const EFFORTS = ["none", "minimal", "low", "medium", "high", "xhigh", "max"];
+
+/** `{model, reasoning: {effort}}` [S]; `model` is required in it. Without the object an author is chosen [U]. */
+function checkSvg(body: Body, outputFormat: OutputType): string | undefined {
+  const svg = given(body, "svg");
+  if (svg === undefined) return outputFormat === "svg" ? "gpt-svg-author" : undefined;
+  if (!isObject(svg)) return refuse(wrongType("svg", "an object", svg));
+  refuseUnknown(svg, ["model", "reasoning"]);
+  if (svg.model === undefined) refuse(missing("svg.model"));
+  if (typeof svg.model !== "string") return refuse(wrongType("svg.model", "a string", svg.model));
+  const reasoning = given(svg, "reasoning");
+  if (reasoning !== undefined) {
+    if (!isObject(reasoning)) return refuse(wrongType("svg.reasoning", "an object", reasoning));
+    refuseUnknown(reasoning, ["effort"]);
+    oneOf(reasoning, "effort", EFFORTS, "svg.reasoning.effort");
+  }
+  return svg.model;
+}
+
+function isObject(value: unknown): value is Body {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+interface Asked {
+  outputFormat: OutputType;
+  stream: boolean;
+  partialImages: number;
+  n: number;
+  mask: boolean;
+}
+
+/** The cross rules of the previews [S, §2.2]; their words are [U]. */
+function checkPreview(body: Body, { outputFormat, stream, partialImages, n, mask }: Asked): void {
+  for (const field of ["frame_count", "frame_duration_ms"]) {
+    if (given(body, field) !== undefined && outputFormat !== "gif") refuse(onlyWith(field, "gif"));
+  }
+  if (given(body, "svg") !== undefined && outputFormat !== "svg") refuse(onlyWith("svg", "svg"));
+  if (outputFormat !== "gif" && outputFormat !== "svg") return;
+  if (stream) refuse(notWith("stream", "stream", `output_format '${outputFormat}'`));
+  if (partialImages > 0) refuse(notWith("partial_images", "partial_images", `output_format '${outputFormat}'`));
+  if (outputFormat === "gif" && mask) refuse(notWith("mask", "mask", "output_format 'gif'"));
+  if (outputFormat === "svg" && n > 1) refuse(notWith("n", "n greater than 1", "output_format 'svg'"));
+}
+
+function onlyWith(field: string, format: string): OpenAiError {
+  return imageUserError("invalid_value", field, `'${field}' is only supported with output_format '${format}'.`);
+}
+
+function notWith(field: string, what: string, other: string): OpenAiError {
+  return imageUserError("invalid_value", field, `${what} is not supported with ${other}.`);
 }
 
 /** §2.3 and the messages of §2.6 [M]; only the ratio's words are [U]. */
@@ -120,7 +208,8 @@ function checkFlexibleSize(size: string): void {
 }
 
 function sizeDefect(size: string): string | undefined {
-  const match = /^(\d+)x(\d+)$/.exec(size);
+  // `0x0` is answered like `bogus` [M].
+  const match = /^([1-9]\d*)x([1-9]\d*)$/.exec(size);
   if (!match) return "Expected WIDTHxHEIGHT, for example '1824x1024'.";
   const width = Number(match[1]);
   const height = Number(match[2]);
@@ -133,16 +222,10 @@ function sizeDefect(size: string): string | undefined {
   return undefined;
 }
 
-function refuseUnknown(body: Body, known: readonly string[]): void {
-  const stranger = Object.keys(body).find((key) => !known.includes(key));
-  if (stranger !== undefined) refuse(invalid("unknown_parameter", stranger, `Unknown parameter: '${stranger}'.`));
-}
-
 /** null is not "omitted" here. Whitespace alone is a prompt, and billed [M]. */
 function checkPrompt(body: Body, maxLength: number): string {
   const { prompt } = body;
-  if (prompt === undefined)
-    refuse(invalid("missing_required_parameter", "prompt", "Missing required parameter: 'prompt'.")); // [U] words
+  if (prompt === undefined) refuse(missing("prompt"));
   if (typeof prompt !== "string") refuse(wrongType("prompt", "a string", prompt));
   if (prompt === "") {
     const message =
@@ -155,64 +238,4 @@ function checkPrompt(body: Body, maxLength: number): string {
     refuse(invalid("string_above_max_length", "prompt", message));
   }
   return prompt;
-}
-
-function checkInteger(body: Body, field: string, min: number, max: number): number | undefined {
-  const value = given(body, field);
-  if (value === undefined) return undefined;
-  if (typeof value !== "number" || !Number.isInteger(value)) return refuse(wrongType(field, "an integer", value));
-  if (value < min) {
-    const message = `Invalid '${field}': integer below minimum value. Expected a value >= ${min}, but got ${value} instead.`;
-    refuse(invalid("integer_below_min_value", field, message));
-  }
-  if (value > max) {
-    const message = `Invalid '${field}': integer above maximum value. Expected a value <= ${max}, but got ${value} instead.`;
-    refuse(invalid("integer_above_max_value", field, message));
-  }
-  return value;
-}
-
-function oneOf(body: Body, field: string, allowed: readonly string[]): string | undefined {
-  const value = text(body, field);
-  if (value === undefined || allowed.includes(value)) return value;
-  return refuse(
-    invalid("invalid_value", field, `Invalid value: '${value}'. Supported values are: ${listed(allowed)}.`),
-  );
-}
-
-/** `'auto' and 'low'`, or `'low', 'medium', 'high', and 'auto'` [M]; a single value is [U]. */
-function listed(values: readonly string[]): string {
-  const quoted = values.map((value) => `'${value}'`);
-  if (quoted.length <= 2) return quoted.join(" and ");
-  return `${quoted.slice(0, -1).join(", ")}, and ${quoted.at(-1)}`;
-}
-
-function text(body: Body, field: string): string | undefined {
-  const value = given(body, field);
-  return value === undefined || typeof value === "string" ? value : refuse(wrongType(field, "a string", value));
-}
-
-function boolean(body: Body, field: string): boolean | undefined {
-  const value = given(body, field);
-  return value === undefined || typeof value === "boolean" ? value : refuse(wrongType(field, "a boolean", value));
-}
-
-/** Only for these does null mean omitted [M]. */
-const NULLABLE = ["n", "quality", "size", "stream", "partial_images", "output_compression"];
-
-function given(body: Body, field: string): unknown {
-  const value = body[field];
-  return value === null && NULLABLE.includes(field) ? undefined : value;
-}
-
-function wrongType(field: string, expected: string, value: unknown): OpenAiError {
-  const message = `Invalid type for '${field}': expected ${expected}, but got ${typeName(value)} instead.`;
-  return invalid("invalid_type", field, message);
-}
-
-function typeName(value: unknown): string {
-  if (value === null) return "null";
-  if (Array.isArray(value)) return "an array";
-  if (typeof value === "number") return Number.isInteger(value) ? "an integer" : "a decimal number";
-  return typeof value === "boolean" ? "a boolean" : typeof value === "string" ? "a string" : "an object";
 }

@@ -50,7 +50,6 @@ describe("what is refused", () => {
     expect((await errorOf(await ask(JSON.stringify(gpt()), { "content-type": "text/plain" }))).status).toBe(400);
     const unknown = await fetch(`${double.url}/images/variations`, { method: "POST" });
     expect([unknown.status, await unknown.text()]).toEqual([404, ""]);
-    expect((await ask(gpt({ stream: true }))).status).toBe(501);
   });
 
   test("errors of the account and the server, by magic word and as faults", async () => {

@@ -1,31 +1,34 @@
 /**
- * OpenAI's images API as upstream-apis.md §2 has it: the live GPT image models, and the legacy DALL·E contract.
+ * OpenAI's images API as upstream-apis.md §2 has it: generations, edits and their streams by the GPT image models, and
+ * the legacy DALL·E contract.
  *
  * Prompts drive it too: `[[moderate]]`, `[[429]]`, `[[402]]` (in OpenAI's words: 429 insufficient_quota), `[[500]]`,
- * `[[fail:<code>]]` with a code of `accountErrors`; any other `[[fail:…]]`, E005 for one, is moderation of the output.
+ * `[[fail:<code>]]` with a code of `accountErrors`, `[[fail:stream]]` (an `error` event after HTTP 200); any other
+ * `[[fail:…]]`, E005 for one, is moderation of the output.
  */
-import { type Call, countMade, type DoubleOptions, DoubleServer, json, magicWord, type Reply } from "./double.ts";
+import { type Call, countMade, json, magicWord, type Reply } from "./double.ts";
 import type { Stage } from "./faults.ts";
 import { unguessable } from "./files.ts";
 import {
   accountErrors,
   badKey,
   errorReply,
-  invalid,
   legacyModerated,
   moderated,
   noKey,
   type OpenAiError,
   rateHeaders,
 } from "./openai-errors.ts";
-import { OPENAI_MODELS, outputTokens } from "./openai-models.ts";
-import { checkGpt, checkLegacy, checkModel, type GptOrder, type LegacyOrder, Refused } from "./openai-rules.ts";
+import { type AskedFailure, type GptOptions, GptServer, type Operation, sidesOf } from "./openai-gpt.ts";
+import { OPENAI_MODELS } from "./openai-models.ts";
+import { checkLegacy, checkModel, type LegacyOrder, Refused } from "./openai-rules.ts";
 import type { PictureAsk } from "./picture.ts";
 
-export { accountErrors, openAiFault } from "./openai-errors.ts";
+export type { InputFile } from "./openai-edits.ts";
+export { accountErrors, openAiFault, openAiStreamFault } from "./openai-errors.ts";
 export { liveModelsOn, OPENAI_MODELS } from "./openai-models.ts";
 
-export interface OpenAiOptions extends DoubleOptions {
+export interface OpenAiOptions extends GptOptions {
   /** The models that answer; the others "do not exist". Default all, retired ones included. See `liveModelsOn`. */
   models?: readonly string[];
 }
@@ -36,7 +39,7 @@ export function startOpenAi(options: OpenAiOptions = {}): OpenAiDouble {
   return new OpenAiServer(options);
 }
 
-class OpenAiServer extends DoubleServer {
+class OpenAiServer extends GptServer {
   /** Settable at any time: `double.models = liveModelsOn("2026-12-01")`. */
   models: readonly string[];
 
@@ -57,12 +60,12 @@ class OpenAiServer extends DoubleServer {
   }
 
   protected stage(method: string, path: string): Stage {
-    return method === "POST" && path === "/v1/images/generations" ? "create" : "other";
+    return method === "POST" && operationAt(path) ? "create" : "other";
   }
 
-  protected answer(call: Call): Reply {
+  protected async answer(call: Call): Promise<Reply> {
     const startedAt = performance.now();
-    const reply = this.#route(call);
+    const reply = await this.#route(call);
     // Response headers [M], §2.1.
     const headers = {
       "x-request-id": `req_${crypto.randomUUID().replaceAll("-", "")}`,
@@ -73,23 +76,22 @@ class OpenAiServer extends DoubleServer {
     return { ...reply, headers: { ...headers, ...reply.headers } };
   }
 
-  #route(call: Call): Reply {
+  async #route(call: Call): Promise<Reply> {
     const { method, path, headers } = call.request;
-    const known = call.request.stage === "create" || (method === "GET" && path === "/v1/models");
-    if (!known) return { status: 404, body: "" }; // [M] an empty body
+    const operation = method === "POST" ? operationAt(path) : undefined;
+    if (!operation && (method !== "GET" || path !== "/v1/models")) return { status: 404, body: "" }; // [M] an empty body
     const credential = headers.authorization?.replace(/^Bearer\s+/i, "");
     if (!credential) return errorReply(noKey);
     if (headers.authorization !== `Bearer ${this.key}`) return errorReply(badKey(credential));
-    if (method === "GET") return this.#listModels();
-    const { body } = call.request;
-    if (typeof body !== "object" || body === null || Array.isArray(body)) {
-      // Also for a body that is JSON but not said to be [U].
-      return errorReply(invalid(null, null, "We could not parse the JSON body of your request."));
-    }
+    if (!operation) return this.#listModels();
     try {
-      return this.#generate(call, body as Record<string, unknown>);
+      const form = this.formOf(call, operation);
+      const model = checkModel(form.body, new Set(this.models));
+      if (model.kind === "legacy" && operation === "generations")
+        return this.#legacy(call, checkLegacy(form.body, model));
+      return await this.answerGpt(call, form, model, operation);
     } catch (error) {
-      if (error instanceof Refused) return errorReply(error.error, rateHeaders());
+      if (error instanceof Refused) return this.failed(error.error);
       throw error;
     }
   }
@@ -107,15 +109,25 @@ class OpenAiServer extends DoubleServer {
     return json(200, { object: "list", data });
   }
 
-  #generate(call: Call, body: Record<string, unknown>): Reply {
-    const model = checkModel(body, new Set(this.models));
-    const order = model.kind === "legacy" ? checkLegacy(body, model) : checkGpt(body, model);
-    const failure = failureAsked(order.prompt, model.kind === "legacy");
-    if (failure) return errorReply(failure, rateHeaders(failure.status === 429));
-    return "responseFormat" in order ? this.#legacy(call, order) : this.#gpt(call, order);
+  protected failed(error: OpenAiError): Reply {
+    return errorReply(error, rateHeaders(error.status === 429));
+  }
+
+  protected rateHeaders(): Record<string, string> {
+    return rateHeaders();
+  }
+
+  protected failureAsked(prompt: string): AskedFailure | undefined {
+    const word = magicWord(prompt);
+    if (word === "fail:stream") return { error: accountErrors.image_generation_failed, afterStart: true };
+    const error = failureAsked(prompt, false);
+    // That moderation of the output comes as an `error` event where it streams is [U].
+    return error && { error, afterStart: error.more?.moderation_details !== undefined && word !== "moderate" };
   }
 
   #legacy(call: Call, order: LegacyOrder): Reply {
+    const failure = failureAsked(order.prompt, true);
+    if (failure) return this.failed(failure);
     const [width, height] = sidesOf(order.size);
     const revised = order.model.id === "dall-e-3" ? { revised_prompt: `${order.prompt}, in rich detail` } : {};
     const ask: PictureAsk = { width, height, type: "png" };
@@ -123,7 +135,7 @@ class OpenAiServer extends DoubleServer {
       if (order.responseFormat === "b64_json") return { b64_json: this.paintBase64(ask, call.fault), ...revised };
       return { url: this.#link(this.paint(ask, call.fault)), ...revised };
     });
-    return { ...json(200, { created: this.#created(), data }, rateHeaders()), billed: data.length };
+    return { ...json(200, { created: Math.floor(this.now() / 1000), data }, rateHeaders()), billed: data.length };
   }
 
   /** An Azure signed address as OpenAI gave out [M]: valid from an hour before its making to an hour after. */
@@ -135,41 +147,11 @@ class OpenAiServer extends DoubleServer {
     this.files.put(path, query, bytes, "image/png");
     return `${this.fileOrigin}${path}${query}`;
   }
-
-  #gpt(call: Call, order: GptOrder): Reply {
-    // Server-sent events (§2.5) are a later issue. Loud, so that nobody takes it for OpenAI's answer.
-    if (order.stream) return { status: 501, body: "this double does not stream yet" };
-    const { model, outputFormat } = order;
-    // `auto` may resolve to a side that is not divisible by 16: 1254x1254 was seen on gpt-image-2 [M].
-    const size = order.size !== "auto" ? order.size : model.sizes ? "1024x1024" : "1254x1254";
-    const quality = order.quality === "auto" ? "medium" : order.quality; // what auto resolves to is [U]
-    const background = order.background === "auto" ? "opaque" : order.background;
-    const [width, height] = sidesOf(size);
-    const data = Array.from({ length: countMade(call.fault, order.n) }, () => {
-      return { b64_json: this.paintBase64({ width, height, type: outputFormat }, call.fault) };
-    });
-    const tokens = { text: Math.ceil(order.prompt.length / 4) + 6, image: outputTokens(model, quality, width, height) };
-    const outputs = tokens.image * data.length;
-    const usage = {
-      input_tokens: tokens.text,
-      input_tokens_details: { text_tokens: tokens.text, image_tokens: 0 },
-      output_tokens: outputs,
-      output_tokens_details: { image_tokens: outputs, text_tokens: 0 },
-      total_tokens: tokens.text + outputs,
-    };
-    const echo = { created: this.#created(), background, output_format: outputFormat, quality, size };
-    const safety = order.safetyIdentifier === undefined ? {} : { safety_identifier: order.safetyIdentifier };
-    return { ...json(200, { ...echo, data, usage, ...safety }, rateHeaders()), billed: data.length };
-  }
-
-  #created(): number {
-    return Math.floor(this.now() / 1000);
-  }
 }
 
-function sidesOf(size: string): [width: number, height: number] {
-  const [width = "", height = ""] = size.split("x");
-  return [Number(width), Number(height)];
+function operationAt(path: string): Operation | undefined {
+  if (path === "/v1/images/generations") return "generations";
+  return path === "/v1/images/edits" ? "edits" : undefined;
 }
 
 function failureAsked(prompt: string, legacy: boolean): OpenAiError | undefined {

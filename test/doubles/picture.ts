@@ -7,6 +7,9 @@ import { deflateSync } from "node:zlib";
 
 export type PictureType = "png" | "jpeg" | "webp";
 
+/** What OpenAI's 2.6 can make besides. */
+export type OutputType = PictureType | "gif" | "svg";
+
 export interface PictureAsk {
   /** Pixels, at least 1; at most 65,535 (jpeg) or 16,384 (webp). */
   width: number;
@@ -97,6 +100,19 @@ function onePixelColourPng(width: number, height: number, seed: number): Uint8Ar
     chunk("IDAT", deflateSync(raw, { level: 1 })),
     chunk("IEND"),
   ]);
+}
+
+const clearCache = new Map<string, Uint8Array>();
+
+/** An RGBA picture that is transparent everywhere: what a mask for edits is. */
+export function clearPng(width: number, height: number): Uint8Array {
+  const name = `${width}x${height}`;
+  const known = clearCache.get(name);
+  if (known) return known;
+  const pixels = deflateSync(new Uint8Array((1 + width * 4) * height), { level: 1 });
+  const made = joined([PNG_SIGNATURE, pngHeader(width, height, 8, 6), chunk("IDAT", pixels), chunk("IEND")]);
+  clearCache.set(name, made);
+  return made;
 }
 
 function pngHeader(width: number, height: number, bitDepth: number, colourType: number): Uint8Array {

@@ -9,6 +9,7 @@ import { type Call, countMade, type DoubleOptions, DoubleServer, json, magicWord
 import type { Fault, Stage } from "./faults.ts";
 import { unguessable } from "./files.ts";
 import type { PictureType } from "./picture.ts";
+import { imagesOfInput, type PredictionImage } from "./replicate-inputs.ts";
 import {
   billedAt,
   cancelAfter,
@@ -90,6 +91,8 @@ export const REFUSALS = {
 class ReplicateServer extends DoubleServer {
   /** Settable at any time; holds for predictions created from then on. */
   progress: Progress;
+  /** Input pictures in order of arrival, of every prediction made. */
+  readonly inputImages: PredictionImage[] = [];
   readonly #secondMs: number;
   readonly #predictions = new Map<string, Prediction>();
 
@@ -175,7 +178,9 @@ class ReplicateServer extends DoubleServer {
     if (word === "429") return failure("throttled");
     if (word === "402") return failure("insufficient_credit");
     if (word === "500") return failure("internal_error");
-    const prediction = this.#begin(call, model, body.input, deadline);
+    const images = await imagesOfInput(model, body.input);
+    this.inputImages.push(...images);
+    const prediction = this.#begin(call, model, body.input, deadline, images);
     prediction.version =
       official === undefined && /[0-9a-f]{64}$/.test(String(body.version)) ? model.version : "hidden";
     if (wait === undefined) return this.#show(201, prediction);
@@ -184,7 +189,13 @@ class ReplicateServer extends DoubleServer {
     return this.#show(isOver(statusAt(prediction, this.now())) ? 201 : 202, prediction);
   }
 
-  #begin(call: Call, model: ReplicateModel, input: Record<string, unknown>, deadline: number | undefined): Prediction {
+  #begin(
+    call: Call,
+    model: ReplicateModel,
+    input: Record<string, unknown>,
+    deadline: number | undefined,
+    images: readonly PredictionImage[],
+  ): Prediction {
     const asked = model.output === "array" ? Number(input.num_outputs ?? 1) : 1;
     const word = magicWord(input.prompt);
     const dropped = word?.startsWith("drop:") ? Number(word.slice("drop:".length)) : 0;
@@ -199,26 +210,37 @@ class ReplicateServer extends DoubleServer {
       progress: this.progress,
       polls: 0,
       // Flagged pictures are dropped; when none is left the prediction fails [M].
-      ending: endingAsked(word) ?? (dropped > 0 && made === 0 ? failed(REFUSALS.NSFW) : { status: "succeeded" }),
+      ending:
+        endingAsked(word) ??
+        unreadable(images) ??
+        (dropped > 0 && made === 0 ? failed(REFUSALS.NSFW) : { status: "succeeded" }),
       deadlineMs: deadline === undefined ? undefined : now + deadline * this.#secondMs,
       canceled: undefined,
       asked,
       links: [],
       removed: false,
     };
-    if (prediction.ending.status === "succeeded") prediction.links = this.#paintAll(call, model, input, made);
+    if (prediction.ending.status === "succeeded") prediction.links = this.#paintAll(call, model, input, made, images);
     this.#predictions.set(prediction.id, prediction);
     return prediction;
   }
 
   /** Painted at creation, so that links are at hand when the clock says succeeded; no one knows them before. */
-  #paintAll(call: Call, model: ReplicateModel, input: Record<string, unknown>, count: number): string[] {
+  #paintAll(
+    call: Call,
+    model: ReplicateModel,
+    input: Record<string, unknown>,
+    count: number,
+    images: readonly PredictionImage[],
+  ): string[] {
     const extension = String(input.output_format ?? model.defaultFormat);
     const type: PictureType = extension === "jpg" ? "jpeg" : extension === "png" ? "png" : "webp";
+    const [first] = images.flatMap(({ width, height }) => (width && height ? [{ width, height }] : []));
+    const size = model.sizeOf(input, first);
     const folder = `/xezq/${unguessable(40)}`;
     return Array.from({ length: count }, (_, index) => {
       const path = `${folder}/${model.output === "array" ? `out-${index}` : `tmp${unguessable(8)}`}.${extension}`;
-      this.files.put(path, "", this.paint({ ...model.sizeOf(input), type }, call.fault), `image/${type}`);
+      this.files.put(path, "", this.paint({ ...size, type }, call.fault), `image/${type}`);
       return this.fileOrigin + path;
     });
   }
@@ -236,6 +258,12 @@ function endingAsked(word: string | undefined): Ending | undefined {
   if (word === "moderate" || word === "fail:E005") return failed(REFUSALS.E005);
   if (word === "fail:NSFW") return failed(REFUSALS.NSFW);
   return word?.startsWith("fail:") ? failed(word.slice("fail:".length)) : undefined;
+}
+
+/** Bytes that are no picture fail in the model, not at the door [U]. */
+function unreadable(images: readonly PredictionImage[]): Ending | undefined {
+  const some = images.some(({ bytes, format }) => bytes !== undefined && format === undefined);
+  return some ? failed("cannot identify image file") : undefined;
 }
 
 function failed(error: string): Ending {

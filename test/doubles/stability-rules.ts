@@ -1,4 +1,5 @@
 /** What Stability's v2beta endpoints accept, as data: upstream-apis.md §3 [S]. */
+import type { InputImage } from "./selfhosted-inputs.ts";
 
 export type Endpoint = "ultra" | "core" | "sd3";
 export type Fields = Record<string, unknown>;
@@ -27,8 +28,13 @@ const COMMON: Record<string, Rule> = {
 };
 const FROM_IMAGE: Record<string, Rule> = { image: { kind: "file" }, strength: { kind: "number", min: 0, max: 1 } };
 
-/** `sd3.5-flash` is described but missing from the enum: the enum is what refuses, so it is refused [S]. */
-const SD3_MODELS = ["sd3.5-large", "sd3.5-large-turbo", "sd3.5-medium"];
+/** `sd3.5-flash` is described, with its price, but missing from the published enum [S]; clients use it. */
+const SD3_CREDITS: Record<string, number> = {
+  "sd3.5-large": 6.5,
+  "sd3.5-large-turbo": 4,
+  "sd3.5-medium": 3.5,
+  "sd3.5-flash": 2.5,
+};
 
 /** Since 2025-04-17 the old names run on 3.5 at the same price, §1 [S]. */
 const SD3_ALIASES: Record<string, string> = {
@@ -43,7 +49,7 @@ const RULES: Record<Endpoint, Record<string, Rule>> = {
   sd3: {
     ...COMMON,
     ...FROM_IMAGE,
-    model: { kind: "enum", values: [...SD3_MODELS, ...Object.keys(SD3_ALIASES)] },
+    model: { kind: "enum", values: [...Object.keys(SD3_CREDITS), ...Object.keys(SD3_ALIASES)] },
     mode: { kind: "enum", values: ["text-to-image", "image-to-image"] },
     cfg_scale: { kind: "number", min: 1, max: 10 },
   },
@@ -91,13 +97,17 @@ function defectOf(rule: Rule, value: unknown): string | undefined {
 /** Credits of one picture (1 credit = $0.01). */
 export function creditsFor(endpoint: Endpoint, fields: Fields): number {
   if (endpoint !== "sd3") return endpoint === "ultra" ? 8 : 3;
-  const model = sd3Model(fields);
-  return model === "sd3.5-medium" ? 3.5 : model === "sd3.5-large-turbo" ? 4 : 6.5;
+  const asked = typeof fields.model === "string" ? fields.model : "sd3.5-large";
+  return SD3_CREDITS[SD3_ALIASES[asked] ?? asked] ?? 6.5;
 }
 
-function sd3Model(fields: Fields): string {
-  const asked = typeof fields.model === "string" ? fields.model : "sd3.5-large";
-  return SD3_ALIASES[asked] ?? asked;
+/** What a starting picture must be: the side is Stability's word for it, the words of the refusal are [U]. */
+export function defectOfImage(image: InputImage): string | undefined {
+  const { width, height, format } = image;
+  if (width === undefined || height === undefined || !FORMATS.includes(format ?? "")) {
+    return `image: must be a picture, one of ${FORMATS.join(", ")}`;
+  }
+  return Math.min(width, height) < 64 ? "image: every side must be at least 64 pixels" : undefined;
 }
 
 /** Sides of about one megapixel, multiples of 64 [U]. */
@@ -113,8 +123,20 @@ const SIDES: Record<string, readonly [width: number, height: number]> = {
   "9:21": [640, 1536],
 };
 
-/** Core makes 1.5 megapixels, the others one [S]; the exact sides are [U]. */
-export function sidesFor(endpoint: Endpoint, fields: Fields): { width: number; height: number } {
+/**
+ * Core makes 1.5 megapixels, the others one, from an image too [S]; the exact sides are [U], and so is that a picture
+ * made from another has its shape unless a ratio is given.
+ */
+export function sidesFor(
+  endpoint: Endpoint,
+  fields: Fields,
+  from: InputImage | undefined,
+): { width: number; height: number } {
+  if (from?.width && from.height && fields.aspect_ratio === undefined) {
+    const scale = Math.sqrt((1024 * 1024) / (from.width * from.height));
+    const side = (length: number) => Math.max(16, Math.round((length * scale) / 16) * 16);
+    return { width: side(from.width), height: side(from.height) };
+  }
   const [width, height] = SIDES[String(fields.aspect_ratio ?? "1:1")] ?? [1024, 1024];
   const scale = endpoint === "core" ? Math.sqrt(1.5) : 1;
   return { width: Math.round((width * scale) / 16) * 16, height: Math.round((height * scale) / 16) * 16 };

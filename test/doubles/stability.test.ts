@@ -1,9 +1,12 @@
 /** The Stability double against upstream-apis.md §3: one row per documented status and message. */
 import { afterAll, afterEach, describe, expect, test } from "bun:test";
+import { type PictureType, picture } from "./picture.ts";
+import { pictureFacts } from "./selfhosted-inputs.ts";
 import { stabilityFault, startStability } from "./stability.ts";
+import type { Endpoint } from "./stability-rules.ts";
 
 let now = Date.parse("2026-11-22T12:00:00Z");
-const double = startStability({ now: () => now });
+const double = startStability({ now: () => now, credits: 5000 });
 afterEach(() => double.clear());
 afterAll(() => double.stop());
 
@@ -28,6 +31,12 @@ async function errorOf(response: Response): Promise<{ status: number; id: string
 }
 
 const fox = { prompt: "a fox" };
+
+function file(width: number, height: number, type: PictureType = "png"): File {
+  return new File([picture({ width, height, type }) as Uint8Array<ArrayBuffer>], `input.${type}`, {
+    type: `image/${type}`,
+  });
+}
 
 describe("success", () => {
   test("raw: bytes, content type, finish-reason and seed in headers", async () => {
@@ -96,9 +105,12 @@ describe("success", () => {
     ["core", {}, 3],
     ["sd3", {}, 6.5],
     ["sd3", { model: "sd3.5-large-turbo" }, 4],
+    ["sd3", { model: "sd3.5-large" }, 6.5],
     ["sd3", { model: "sd3.5-medium" }, 3.5],
+    ["sd3", { model: "sd3.5-flash" }, 2.5],
     ["sd3", { model: "sd3-medium" }, 3.5],
     ["sd3", { model: "sd3-large" }, 6.5],
+    ["sd3", { model: "sd3-large-turbo" }, 4],
   ] as const;
 
   test.each(prices)("%s %j takes %d credits from the balance", async (endpoint, fields, price) => {
@@ -112,15 +124,66 @@ describe("success", () => {
     expect(before - (await balance())).toBe(price);
   });
 
-  test("from an image: ultra with strength, sd3 with mode and strength", async () => {
-    const image = new Blob(["…"], { type: "image/png" });
-    expect((await ask("ultra", { ...fox, image, strength: "0.5" })).status).toBe(200);
-    expect((await ask("sd3", { ...fox, image, strength: "0.5", mode: "image-to-image" })).status).toBe(200);
+  const presets = [
+    ...["enhance", "anime", "photographic", "digital-art", "comic-book", "fantasy-art", "line-art", "analog-film"],
+    ...["neon-punk", "isometric", "low-poly", "origami", "modeling-compound", "cinematic", "3d-model", "pixel-art"],
+    "tile-texture",
+  ];
+
+  test("all 17 style presets everywhere, cfg_scale at its bounds on sd3", async () => {
+    for (const style_preset of presets) {
+      for (const endpoint of ["ultra", "core", "sd3"]) {
+        expect((await ask(endpoint, { ...fox, style_preset })).status).toBe(200);
+      }
+    }
+    for (const cfg_scale of ["1", "4.5", "10"]) expect((await ask("sd3", { ...fox, cfg_scale })).status).toBe(200);
+  });
+});
+
+describe("from an image", () => {
+  const startings: [endpoint: Endpoint, fields: Record<string, Field>][] = [
+    ["ultra", { strength: "0.5" }],
+    ["sd3", { strength: "0", mode: "image-to-image" }],
+    ["sd3", { strength: "1", mode: "image-to-image", model: "sd3.5-flash", style_preset: "anime", cfg_scale: "1" }],
+  ];
+
+  test.each(startings)("%s %j: one megapixel in its shape, the file kept for tests", async (endpoint, fields) => {
+    const image = file(640, 320, "webp");
+    const before = double.images.length;
+    const response = await ask(endpoint, { ...fox, ...fields, image });
+    expect(response.status).toBe(200);
+    const { width = 0, height = 0, format } = await pictureFacts(await response.bytes());
+    expect([width / height, Math.round((width * height) / 1e6), format]).toEqual([expect.closeTo(2, 1), 1, "png"]);
+    expect(double.images.slice(before)).toEqual([
+      {
+        ...{ field: "image", name: "input.webp", contentType: "image/webp", bytes: await image.bytes() },
+        ...{ width: 640, height: 320, format: "webp", endpoint, strength: Number(fields.strength) },
+      },
+    ]);
+  });
+
+  test("a ratio given to ultra holds", async () => {
+    const response = await ask("ultra", { ...fox, image: file(640, 320), strength: "0.5", aspect_ratio: "9:16" });
+    expect(await pictureFacts(await response.bytes())).toMatchObject({ width: 768, height: 1344 });
+  });
+
+  test.each([
+    ["no picture", new Blob(["…"], { type: "image/png" })],
+    [
+      "a picture of another type",
+      new Blob([Buffer.from("R0lGODlhAQABAIAAAAAAAP///ywAAAAAAQABAAACAUwAOw==", "base64")]),
+    ],
+    ["a side below 64", file(63, 640)],
+  ])("400 %s", async (_name, image) => {
+    const before = { billed: double.billed, images: double.images.length };
+    const answer = await errorOf(await ask("ultra", { ...fox, image, strength: "0.5" }));
+    expect(answer).toMatchObject({ status: 400, name: "bad_request", errors: [expect.stringMatching(/^image: /)] });
+    expect({ billed: double.billed, images: double.images.length }).toEqual(before);
   });
 });
 
 describe("refusals", () => {
-  const image = new Blob(["…"], { type: "image/png" });
+  const image = file(64, 64);
   const bad: [name: string, endpoint: string, fields: Record<string, Field>, error: string][] = [
     ["no prompt", "core", {}, "prompt: is required"],
     ["empty prompt", "core", { prompt: "" }, "prompt: "],
@@ -142,7 +205,14 @@ describe("refusals", () => {
     ["strength above 1", "ultra", { ...fox, image, strength: "1.1" }, "strength: "],
     ["ultra has no cfg_scale", "ultra", { ...fox, cfg_scale: "4" }, "cfg_scale: "],
     ["cfg_scale below", "sd3", { ...fox, cfg_scale: "0.5" }, "cfg_scale: "],
-    ["model", "sd3", { ...fox, model: "sd3.5-flash" }, "model: "],
+    ["model", "sd3", { ...fox, model: "sd3-flash" }, "model: "],
+    ["cfg_scale above", "sd3", { ...fox, cfg_scale: "10.5" }, "cfg_scale: "],
+    ["core has no cfg_scale", "core", { ...fox, cfg_scale: "4" }, "cfg_scale: "],
+    ["core has no strength", "core", { ...fox, strength: "1" }, "strength: "],
+    ["ultra has no mode", "ultra", { ...fox, mode: "text-to-image" }, "mode: "],
+    ["image without mode", "sd3", { ...fox, image, strength: "1" }, "image: "],
+    ["image-to-image without strength", "sd3", { ...fox, mode: "image-to-image", image }, "strength: "],
+    ["image as a text", "ultra", { ...fox, image: "x", strength: "1" }, "image: "],
     ["mode", "sd3", { ...fox, mode: "inpaint" }, "mode: "],
     ["image-to-image without image", "sd3", { ...fox, mode: "image-to-image" }, "image: "],
     [
@@ -218,8 +288,9 @@ describe("refusals", () => {
   });
 
   test("413 above 10 MiB", async () => {
-    const picture = (bytes: number) => new Blob([new Uint8Array(bytes)], { type: "image/png" });
-    const fields = (bytes: number) => ({ ...fox, strength: "0.5", image: picture(bytes) });
+    // What follows the end of a PNG is nobody's business.
+    const padded = (bytes: number) => new Blob([file(64, 64), new Uint8Array(bytes - file(64, 64).size)]);
+    const fields = (bytes: number) => ({ ...fox, strength: "0.5", image: padded(bytes) });
     expect(await errorOf(await ask("ultra", fields(10 * 1024 * 1024)))).toMatchObject({
       status: 413,
       name: "payload_too_large",

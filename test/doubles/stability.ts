@@ -7,7 +7,14 @@
 import { type Call, countMade, type DoubleOptions, DoubleServer, json, magicWord, type Reply } from "./double.ts";
 import type { Fault, Stage } from "./faults.ts";
 import { base64Of, type PictureType } from "./picture.ts";
-import { creditsFor, defectsOf, type Endpoint, type Fields, sidesFor } from "./stability-rules.ts";
+import { type InputImage, imagesOfPart } from "./selfhosted-inputs.ts";
+import { creditsFor, defectOfImage, defectsOf, type Endpoint, type Fields, sidesFor } from "./stability-rules.ts";
+
+/** A picture that another was made from, with what was to be done with it. */
+export interface StartingImage extends InputImage {
+  endpoint: Endpoint;
+  strength: number;
+}
 
 export interface StabilityOptions extends DoubleOptions {
   /** What `GET /v1/user/balance` begins with; every billed picture takes its price. Default 1,000. */
@@ -83,6 +90,8 @@ class StabilityServer extends DoubleServer {
   /** What is left to spend. Settable. */
   credits: number;
   rateLimit: number;
+  /** Every starting picture of a request that passed the checks, in order of arrival. */
+  readonly images: StartingImage[] = [];
   #lockedUntilMs = 0;
   #recentMs: number[] = [];
 
@@ -106,12 +115,12 @@ class StabilityServer extends DoubleServer {
     return method === "POST" && endpointOf(path) ? "create" : "other";
   }
 
-  protected answer(call: Call): Reply {
-    const reply = this.#route(call);
+  protected async answer(call: Call): Promise<Reply> {
+    const reply = await this.#route(call);
     return { ...reply, headers: { "x-request-id": crypto.randomUUID().replaceAll("-", ""), ...reply.headers } };
   }
 
-  #route(call: Call): Reply {
+  #route(call: Call): Promise<Reply> | Reply {
     const { method, path, headers } = call.request;
     if (headers.authorization !== `Bearer ${this.key}`) {
       // Also for paths that do not exist [M]. v1 has a shape of its own [M].
@@ -139,7 +148,7 @@ class StabilityServer extends DoubleServer {
     this.#recentMs = [];
   }
 
-  #generate(call: Call, endpoint: Endpoint): Reply {
+  async #generate(call: Call, endpoint: Endpoint): Promise<Reply> {
     const { request } = call;
     if (request.rawBody.length > MAX_BODY_BYTES) return failure("payload_too_large");
     if (!/^multipart\/form-data\b/i.test(request.headers["content-type"] ?? "") || !isFields(request.body)) {
@@ -154,21 +163,33 @@ class StabilityServer extends DoubleServer {
     const fields = request.body;
     const defects = defectsOf(endpoint, fields);
     if (defects.length > 0) return failure("bad_request", defects);
+    const [image] = await imagesOfPart(fields, "image");
+    const defect = image && defectOfImage(image);
+    if (defect !== undefined) return failure("bad_request", [defect]);
+    if (image) this.images.push({ ...image, endpoint, strength: Number(fields.strength) });
     const word = magicWord(fields.prompt);
     if (word === "429") this.lockOut();
     if (word === "429") return failure("rate_limit_exceeded");
     const failing = word === undefined ? undefined : FAILURE_WORDS[word];
     if (failing) return failure(failing);
     if (this.credits < creditsFor(endpoint, fields)) return failure("payment_required");
-    return this.#picture(call, endpoint, fields, word === "filtered" || (word?.startsWith("fail:") ?? false), asJson);
+    const filtered = word === "filtered" || (word?.startsWith("fail:") ?? false);
+    return this.#picture(call, endpoint, fields, image, filtered, asJson);
   }
 
-  #picture(call: Call, endpoint: Endpoint, fields: Fields, filtered: boolean, asJson: boolean): Reply {
+  #picture(
+    call: Call,
+    endpoint: Endpoint,
+    fields: Fields,
+    image: InputImage | undefined,
+    filtered: boolean,
+    asJson: boolean,
+  ): Reply {
     const type = (fields.output_format ?? "png") as PictureType; // checked against the enum before
     const asked = Number(fields.seed ?? 0);
     const seed = asked === 0 ? 1 + ((crypto.getRandomValues(new Uint32Array(1))[0] ?? 0) % 4_294_967_294) : asked;
     // A filtered picture is another one (blurred, there), delivered with 200 and charged for [S].
-    const ask = { ...sidesFor(endpoint, fields), type, seed: filtered ? seed + 1 : seed };
+    const ask = { ...sidesFor(endpoint, fields, image), type, seed: filtered ? seed + 1 : seed };
     const reason = filtered ? "CONTENT_FILTERED" : "SUCCESS";
     const made = countMade(call.fault, 1);
     this.credits -= creditsFor(endpoint, fields) * made;
