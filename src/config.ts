@@ -8,10 +8,10 @@ import { adapters } from "./providers/index.ts";
 
 /** A provider's credentials and address as the operator set them. */
 export interface ProviderConfig {
-  /** The credential pool; empty when the provider is not configured. */
+  /** The credential pool; empty when the provider is not configured. `""` stands for "none needed". */
   credentials: string[];
-  /** Without a trailing slash. */
-  baseUrl: string;
+  /** Without a trailing slash; null where the provider has none of its own and the operator set none. */
+  baseUrl: string | null;
   /** The operator set the base URL: its origin is trusted for result links, and end dates do not apply. */
   ownBaseUrl: boolean;
 }
@@ -26,7 +26,15 @@ export interface Config {
   linkSecrets: string[];
   modelsFolder: string | undefined;
   upstreamTimeoutMs: number;
+  /** How often a call that failed in passing is sent again on the same route. */
+  upstreamRetries: number;
+  /** Whether models that their vendor has ended are served by their successors. */
+  legacy: "refuse" | "successor";
+  /** Bearer token for `/metrics` from elsewhere than loopback. */
+  metricsToken: string | undefined;
   keepPrompts: "never" | "hour" | "always";
+  /** Origins of webhook recipients that the operator vouches for: on private addresses, or without TLS. */
+  webhookOrigins: string[];
   bootstrapKeys: boolean;
   /** Whether the account must have the money before a request is admitted. */
   creditRequired: boolean;
@@ -38,6 +46,8 @@ export interface Config {
   maxImageBytes: number;
   /** How long a draining server waits for running generations. */
   drainTimeoutMs: number;
+  /** Upstream calls at once: the runtime's own limit, which it reads before the program begins. */
+  upstreamCallsAtOnce: number;
   logLevel: string;
   providers: Record<string, ProviderConfig>;
 }
@@ -67,13 +77,18 @@ const settings = z.object({
   AROUTER_LINK_SECRET: optional(text),
   AROUTER_MODELS: optional(text),
   AROUTER_UPSTREAM_TIMEOUT_MS: optional(integer(1, 86_400_000)).default(300_000),
+  AROUTER_UPSTREAM_RETRIES: optional(integer(0, 10)).default(2),
+  AROUTER_LEGACY: optional(z.enum(["refuse", "successor"])).default("refuse"),
+  AROUTER_METRICS_TOKEN: optional(text),
   AROUTER_KEEP_PROMPTS: optional(z.enum(["never", "hour", "always"])).default("hour"),
+  AROUTER_WEBHOOK_ORIGINS: optional(text),
   AROUTER_BOOTSTRAP_KEYS: optional(z.enum(["on", "off"])).default("on"),
   AROUTER_CREDIT: optional(z.enum(["off", "required"])).default("off"),
   AROUTER_RATE_LIMIT: optional(z.union([z.literal("off").transform(() => null), integer(1, 1_000_000)])).default(null),
   AROUTER_SDK_RETRY_JOIN: optional(z.enum(["on", "off"])).default("on"),
   AROUTER_MAX_IMAGE_BYTES: optional(integer(1024, 1 << 30)).default(64 << 20),
   AROUTER_DRAIN_TIMEOUT_MS: optional(integer(0, 3_600_000)).default(30_000),
+  BUN_CONFIG_MAX_HTTP_REQUESTS: optional(integer(1, 65_535)).default(256),
   AROUTER_LOG_LEVEL: optional(z.enum(["trace", "debug", "info", "warn", "error", "silent"])).default("info"),
 });
 
@@ -81,8 +96,6 @@ const settings = z.object({
 const notYet: Record<string, { neutral: string[]; meaning: string }> = {
   DATABASE_URL: { neutral: [], meaning: "Postgres" },
   AROUTER_IMAGES: { neutral: [], meaning: "an S3 bucket for images" },
-  AROUTER_LEGACY: { neutral: ["refuse"], meaning: "successor models" },
-  AROUTER_METRICS_TOKEN: { neutral: [], meaning: "metrics" },
 };
 
 /**
@@ -112,12 +125,17 @@ export function readConfig(environment: Record<string, string | undefined>): Con
     linkSecrets: list(values.AROUTER_LINK_SECRET),
     modelsFolder: values.AROUTER_MODELS,
     upstreamTimeoutMs: values.AROUTER_UPSTREAM_TIMEOUT_MS,
+    upstreamRetries: values.AROUTER_UPSTREAM_RETRIES,
+    legacy: values.AROUTER_LEGACY,
+    metricsToken: values.AROUTER_METRICS_TOKEN,
     keepPrompts: values.AROUTER_KEEP_PROMPTS,
+    webhookOrigins: list(values.AROUTER_WEBHOOK_ORIGINS).map(readWebhookOrigin),
     bootstrapKeys: values.AROUTER_BOOTSTRAP_KEYS === "on",
     creditRequired: values.AROUTER_CREDIT === "required",
     defaultRequestsPerMinute: values.AROUTER_RATE_LIMIT,
     joinClientRetries: values.AROUTER_SDK_RETRY_JOIN === "on",
     maxImageBytes: values.AROUTER_MAX_IMAGE_BYTES,
+    upstreamCallsAtOnce: values.BUN_CONFIG_MAX_HTTP_REQUESTS,
     drainTimeoutMs: values.AROUTER_DRAIN_TIMEOUT_MS,
     logLevel: values.AROUTER_LOG_LEVEL,
     providers: Object.fromEntries(
@@ -126,19 +144,31 @@ export function readConfig(environment: Record<string, string | undefined>): Con
   };
 }
 
+/** @throws ConfigError for what is more, or less, than an origin: a path would look like a restriction and be none */
+function readWebhookOrigin(value: string): string {
+  const url = httpUrl.safeParse(value).success ? new URL(value) : null;
+  if (url === null || url.href !== `${url.origin}/`) {
+    throw new ConfigError(
+      `Setting AROUTER_WEBHOOK_ORIGINS: '${value}' is not an origin such as https://hooks.example.com or http://127.0.0.1:3000`,
+    );
+  }
+  return url.origin;
+}
+
 function readProvider(
   environment: Record<string, string | undefined>,
   adapter: (typeof adapters)[number],
 ): ProviderConfig {
   if (adapter.settings === null) return { credentials: [""], baseUrl: "http://sandbox.invalid", ownBaseUrl: false };
-  const { keyVariable, baseUrlVariable, defaultBaseUrl } = adapter.settings;
-  const given = environment[baseUrlVariable]?.trim() ?? "";
+  const { keyVariable, baseUrlVariable, defaultBaseUrl, keyIsOptional } = adapter.settings;
+  const given = (environment[baseUrlVariable]?.trim() ?? "").replace(/\/+$/, "");
   if (given !== "" && !httpUrl.safeParse(given).success) {
     throw new ConfigError(`Setting ${baseUrlVariable}: expected a URL that starts with http:// or https://`);
   }
+  const credentials = list(environment[keyVariable]);
   return {
-    credentials: list(environment[keyVariable]),
-    baseUrl: (given === "" ? defaultBaseUrl : given).replace(/\/+$/, ""),
-    ownBaseUrl: given !== "" && given.replace(/\/+$/, "") !== defaultBaseUrl,
+    credentials: credentials.length === 0 && keyIsOptional ? [""] : credentials,
+    baseUrl: given === "" ? defaultBaseUrl : given,
+    ownBaseUrl: given !== "" && given !== defaultBaseUrl,
   };
 }

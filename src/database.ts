@@ -3,6 +3,7 @@
  * nano-dollars, JSON is text. Only `storage/` opens a database; everybody else receives one.
  */
 import type { ColumnType, Generated, Kysely, Transaction } from "kysely";
+import type { WebhookDeliveriesTable, WebhookSecretsTable } from "./webhooks/tables.ts";
 
 /** Written as a bigint; drivers answer a number (SQLite) or a string (Postgres): read it with `BigInt(...)`. */
 type NanosColumn = ColumnType<number | string | bigint, bigint, bigint>;
@@ -38,6 +39,8 @@ export interface KeysTable {
   requests_per_day: number | null;
   /** Most generations at once. */
   concurrent: number | null;
+  /** Where events of the key's generations go, unless a request says otherwise. */
+  webhook_url: string | null;
 }
 
 /** What a key has used: running totals that the ledger can recompute. Apart from `keys`, because it changes all the time. */
@@ -156,6 +159,13 @@ export interface GenerationsTable {
   fingerprint: string;
   /** The owner of the job is asked to cancel it. */
   cancel_requested: Generated<number>;
+  operation: Generated<"generate" | "edit">;
+  /** JSON: what the upstream echoed about the result beside its size, e.g. `quality`. */
+  echoed: string | null;
+  /** Where this request wants its end reported; null: where its key says, if anywhere. */
+  webhook_url: string | null;
+  /** Origin under which the client reached us: that of the links in a webhook. */
+  origin: string | null;
   /** The client's attribution: the body's `user`, `HTTP-Referer`, `X-Title`. */
   user: string | null;
   referer: string | null;
@@ -164,9 +174,13 @@ export interface GenerationsTable {
 
 export interface AttemptsTable {
   generation_id: string;
-  /** Position of the first picture of this call within the generation; unique per generation. */
+  /** Counted up over all rounds; unique per generation. */
   sequence: number;
+  /** 0 for what was recorded at admission; every retry and every fallback is a round of its own. */
+  round: Generated<number>;
   provider: string;
+  /** The catalogue's model that this call serves; differs from the one asked for after a fallback. Null in old rows. */
+  catalogue_model: string | null;
   /** The upstream's name of the model. */
   model: string;
   image_offset: number;
@@ -177,11 +191,13 @@ export interface AttemptsTable {
   /** First eight characters of the credential's SHA-256: which of the pool was used. */
   credential: string;
   started_at: number;
+  /** When the request left and when the first byte of the answer came, Unix milliseconds. */
+  sent_at: number | null;
+  first_byte_at: number | null;
   finished_at: number | null;
   upstream_id: string | null;
-  /** JSON HttpCalls: where a pending upstream job is looked at and canceled. */
-  poll_call: string | null;
-  cancel_call: string | null;
+  /** JSON PendingJob: how a job that the upstream has taken is looked at and canceled. */
+  pending: string | null;
   /** JSON `{class, message}`. */
   error: string | null;
 }
@@ -220,6 +236,8 @@ export interface Tables {
   attempts: AttemptsTable;
   images: ImagesTable;
   facts: FactsTable;
+  webhook_secrets: WebhookSecretsTable;
+  webhook_deliveries: WebhookDeliveriesTable;
 }
 
 export type Database = Kysely<Tables>;

@@ -10,6 +10,7 @@ import { addLedger } from "./commands/ledger.ts";
 import { addModels } from "./commands/models.ts";
 import { addServe } from "./commands/serve.ts";
 import { addUsage } from "./commands/usage.ts";
+import { addWebhooks } from "./commands/webhooks.ts";
 import { version } from "./version.ts";
 
 const program = new Command("arouter")
@@ -33,6 +34,7 @@ addModels(program);
 addUsage(program);
 addLedger(program);
 addDoctor(program);
+addWebhooks(program);
 
 try {
   await program.parseAsync(process.argv);

@@ -5,10 +5,13 @@ import { keepLeases } from "./generation/lease.ts";
 import { keepRecovering } from "./generation/recover.ts";
 import { keepSweeping } from "./generation/retention.ts";
 import { createApp } from "./http/app.ts";
+import { describeGenerations } from "./http/webhooks.ts";
+import { keepInputs } from "./images/inputs.ts";
 import { createLinks, keptLinkSecret } from "./images/links.ts";
 import { createLogger } from "./observe/log.ts";
 import { openParts, type Parts, type PartsPorts } from "./parts.ts";
 import { version } from "./version.ts";
+import { keepDelivering } from "./webhooks/worker.ts";
 import { welcome } from "./welcome.ts";
 
 /** Seconds without a byte after which the runtime closes a connection; generations are exempt. */
@@ -36,7 +39,8 @@ export async function serve(config: Config, ports: ServePorts = {}): Promise<Run
   ports.opened?.(parts);
   const [first = keptLinkSecret(config.dataFolder, parts.random), ...others] = config.linkSecrets;
   let draining = false;
-  const app = createApp({ ...parts, links: createLinks([first, ...others]), version, isDraining: () => draining });
+  const parted = { ...parts, links: createLinks([first, ...others]), version, isDraining: () => draining };
+  const app = createApp(parted);
 
   const server = Bun.serve({
     hostname: config.host,
@@ -44,15 +48,26 @@ export async function serve(config: Config, ports: ServePorts = {}): Promise<Run
     idleTimeout: idleTimeoutSeconds,
     // Bodies are capped while they are read; the runtime's own limit would answer without our envelope.
     maxRequestBodySize: Number.MAX_SAFE_INTEGER,
-    fetch: (request, runtime) => app.fetch(addressed(request, url), { keepOpen: () => runtime.timeout(request, 0) }),
+    fetch: (request, runtime) =>
+      app.fetch(addressed(request, url), {
+        keepOpen: () => runtime.timeout(request, 0),
+        address: () => runtime.requestIP(request)?.address ?? null,
+      }),
   });
   const url: string = `http://${config.host.includes(":") ? `[${config.host}]` : config.host}:${server.port}`;
+
+  if (config.upstreamCallsAtOnce <= 256) {
+    const message = "further upstream calls wait for their turn; set BUN_CONFIG_MAX_HTTP_REQUESTS in the environment";
+    logger.warn({ upstreamCallsAtOnce: config.upstreamCallsAtOnce }, message);
+  }
 
   const background = new AbortController();
   const work = Promise.all([
     keepLeases(parts, background.signal),
     keepRecovering(parts, background.signal),
     keepSweeping(parts, background.signal),
+    keepInputs(parts, background.signal),
+    keepDelivering({ ...parts, describe: describeGenerations(parted) }, background.signal),
   ]);
   const secrets = config.bootstrapKeys ? await bootstrapKeys(parts.database, parts) : null;
   (ports.print ?? console.log)(welcome({ url: config.publicUrl ?? url, secrets, providers: parts.providers }));

@@ -102,13 +102,13 @@ function* rowDeviations(row: GenerationRow): Generator<Deviation> {
     yield { id, what: "movements are of the generation's key", expected: row.key_hash, found };
   }
   if (runs) return;
-  if (row.images > 0 && quote > 0n && charged === 0n) {
-    yield { id, what: "what was delivered is charged", expected: "> 0", found: "0" };
+  if (row.images > 0 && quote > 0n && row.charges === 0) {
+    yield { id, what: "what was delivered is charged", expected: "a charge", found: "none" };
   }
   if (status === "succeeded" && row.images === 0) {
     yield { id, what: "a succeeded generation has images", expected: ">= 1", found: "0" };
   }
-  if (charged === 0n) return;
+  if (row.charges === 0) return;
   if (status !== "succeeded" && status !== "expired") {
     yield { id, what: `a ${status} generation is not charged`, expected: "0", found: row.charged };
   }
@@ -135,7 +135,7 @@ function* sumDeviations(row: MovementSums, runs: boolean): Generator<Deviation> 
   if (charged > held) yield { id, what: "a charge is not above its hold", expected: `<= ${held}`, found: row.charged };
   if (runs) yield* differs(id, "nothing of a running hold has ended", 0n, charged + released);
   else yield* differs(id, "hold = charge + release", held, charged + released);
-  if (charged > 0n && row.charged_images < 1) {
+  if (row.charges > 0 && row.charged_images < 1) {
     yield { id, what: "a charge is for images", expected: ">= 1", found: String(row.charged_images) };
   }
 }

@@ -48,12 +48,12 @@ async function movementDeviations(database: Database): Promise<Deviation[]> {
   const wrong = await sql<{ id: string; kind: string; amount: string; generation_id: string | null }>`
     select id, kind, ${exact(sql`amount_nanos`)} as amount, generation_id from movements
     where (kind not in ('credit', 'adjustment') and (generation_id is null or key_hash is null))
-      or (kind <> 'adjustment' and amount_nanos <= 0)
+      or (kind <> 'adjustment' and amount_nanos <= 0 and not (kind = 'charge' and amount_nanos = 0))
       or kind not in (${sql.join(kinds)})`.execute(database);
   return wrong.rows.map(({ id, kind, amount, generation_id }) => {
     if (!kinds.includes(kind)) return { id, what: "kind of movement", expected: kinds.join(" | "), found: kind };
     if (BigInt(amount) <= 0n && kind !== "adjustment")
-      return { id, what: `amount of a ${kind}`, expected: "> 0", found: amount };
+      return { id, what: `amount of a ${kind}`, expected: kind === "charge" ? ">= 0" : "> 0", found: amount };
     return {
       id,
       what: `a ${kind} belongs to a key and a generation`,

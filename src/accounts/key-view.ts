@@ -37,6 +37,8 @@ export interface KeyObject {
   usage_weekly: number;
   usage_monthly: number;
   rate_limit: { requests_per_minute: number | null; requests_per_day: number | null; concurrent: number | null };
+  /** Where events of its generations go, unless a request says otherwise. */
+  webhook_url: string | null;
   created_at: string;
   updated_at: string | null;
   expires_at: string | null;
@@ -143,6 +145,7 @@ export function keyObject({ key, spend, ...usage }: KeyFigures): KeyObject {
       requests_per_day: key.requests_per_day,
       concurrent: key.concurrent,
     },
+    webhook_url: key.webhook_url,
     created_at: iso(key.created_at),
     updated_at: key.updated_at === null ? null : iso(key.updated_at),
     expires_at: key.expires_at === null ? null : iso(key.expires_at),

@@ -31,6 +31,8 @@ export interface KeySettings {
   requestsPerDay: number | null;
   concurrent: number | null;
   disabled: boolean;
+  /** Where events of its generations go; null: nowhere. */
+  webhookUrl: string | null;
 }
 
 export interface NewKey extends Partial<KeySettings> {
@@ -152,6 +154,7 @@ type SettingColumns = Partial<
     | "requests_per_day"
     | "concurrent"
     | "disabled"
+    | "webhook_url"
   >
 > & { name?: string };
 
@@ -173,6 +176,7 @@ function columnsOf(settings: Partial<KeySettings>): SettingColumns {
     ...(settings.requestsPerDay === undefined ? {} : { requests_per_day: settings.requestsPerDay }),
     ...(settings.concurrent === undefined ? {} : { concurrent: settings.concurrent }),
     ...(disabled === undefined ? {} : { disabled: disabled ? 1 : 0 }),
+    ...(settings.webhookUrl === undefined ? {} : { webhook_url: settings.webhookUrl }),
   };
 }
 

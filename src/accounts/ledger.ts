@@ -84,7 +84,8 @@ export async function settleHold(
       .where("id", "=", accountId)
       .execute();
   }
-  if (cost > 0n) {
+  // What a provider gives away is charged too, with nothing: the rule is on record, and `check.ts` can tell it from a lost charge.
+  if (cost > 0n || (held > 0n && images > 0)) {
     const extra = { attempts: JSON.stringify(attempts), images, provider_cost_nanos: providerCost };
     await write(transaction, "charge", cost, facts, ports, now, extra);
   }

@@ -1,18 +1,14 @@
 /** Admission: one transaction that makes a generation durable. After it, the job runs to an end whatever happens. */
-import type { Insertable } from "kysely";
 import { checkModelAllowed, checkProviderAllowed } from "../accounts/allowed.ts";
 import { type Key, recheckKey } from "../accounts/keys.ts";
 import { hold } from "../accounts/ledger.ts";
 import { countJoin, enterLimits } from "../accounts/limits.ts";
-import type { AttemptsTable } from "../database.ts";
 import { newId } from "../ids.ts";
-import type { ProviderJob } from "../providers/provider.ts";
-import type { PendingJob, Upstream } from "../providers/transport.ts";
+import { type Attempt, insertAttempts, newAttempts } from "./attempts.ts";
 import type { Context } from "./context.ts";
 import { leaseMs } from "./lease.ts";
 import type { Plan } from "./plan.ts";
 import { withoutPrompts } from "./prompts.ts";
-import { credentialLabel, upstreamOf } from "./providers.ts";
 import { claimIdempotencyKey, findRepeat, fingerprintOf, type RepeatHeaders } from "./repeats.ts";
 
 /** Who asked, beside the key. */
@@ -20,23 +16,16 @@ export interface Attribution {
   requestId: string;
   referer: string | null;
   title: string | null;
+  /** Where the client found us: the origin of links in webhooks. Null for the command line. */
+  origin: string | null;
 }
 
 /** An admitted generation: what running and settling need. */
 export interface AdmittedJob {
   id: string;
-  attempts: AdmittedAttempt[];
-}
-
-export interface AdmittedAttempt {
-  sequence: number;
-  offset: number;
-  upstream: Upstream;
-  job: ProviderJob;
-  /** When the attempt's life began, Unix milliseconds. */
-  startedAt: number;
-  /** Set when the upstream job exists already: it is picked up again instead of submitted. */
-  resume?: PendingJob;
+  keyHash: string;
+  /** Of the first round. */
+  attempts: Attempt[];
 }
 
 /** Either a new job, or the id of the generation that this request repeats. */
@@ -54,20 +43,19 @@ export async function admit(
   plan: Plan,
   repeat: RepeatHeaders,
   attribution: Attribution,
+  webhookUrl: string | null,
 ): Promise<Admission> {
   const { clock, random, config, database } = context;
   const id = newId("gen", clock, random);
-  const { checked, provider, quote } = plan;
-  // One credential for the whole generation, chosen evenly from the pool.
-  const credential = provider.credentials[(random.bytes(1)[0] ?? 0) % provider.credentials.length] ?? "";
-  const upstream = upstreamOf(provider, credential);
+  const [first] = plan.candidates;
+  const { provider, quote } = first;
+  const { asked } = plan;
+  const fingerprint = fingerprintOf(asked);
   const keep = config.keepPrompts !== "never";
-
-  const fingerprint = fingerprintOf(checked);
   const facts = {
     keyHash: key.hash,
     generationId: id,
-    model: checked.model.id,
+    model: first.checked.model.id,
     provider: provider.adapter.id,
     priceRule: quote.rule,
   };
@@ -83,13 +71,12 @@ export async function admit(
       await countJoin(transaction, current, perMinute, now);
       return { joins };
     }
-    checkModelAllowed(current, checked.model);
-    checkProviderAllowed(current, provider.adapter.id);
-    const attempts = plan.calls.map(
-      ({ offset, job }, sequence): AdmittedAttempt => ({ sequence, offset, upstream, job, startedAt: now }),
-    );
-    await enterLimits(transaction, current, quote.totalNanos, perMinute, now);
-    await hold(transaction, facts, quote.totalNanos, config.creditRequired, context);
+    for (const candidate of plan.candidates) {
+      checkModelAllowed(current, candidate.named);
+      checkProviderAllowed(current, candidate.provider.adapter.id);
+    }
+    await enterLimits(transaction, current, plan.holdNanos, perMinute, now);
+    await hold(transaction, facts, plan.holdNanos, config.creditRequired, context);
     if (repeat.idempotencyKey !== undefined) {
       await claimIdempotencyKey(transaction, key, repeat.idempotencyKey, fingerprint, id, now);
     }
@@ -100,43 +87,29 @@ export async function admit(
         key_hash: key.hash,
         request_id: attribution.requestId,
         status: "running",
-        model: checked.model.id,
+        model: first.checked.model.id,
         provider: provider.adapter.id,
-        requested: JSON.stringify(keep ? checked.requested : withoutPrompts(checked.requested)),
+        requested: JSON.stringify(keep ? asked.requested : withoutPrompts(asked.requested)),
         has_prompt: keep ? 1 : 0,
-        images_requested: checked.n,
+        images_requested: asked.n,
         created_at: now,
-        quote_nanos: quote.totalNanos,
+        quote_nanos: plan.holdNanos,
         cost_nanos: 0n,
         price_rule: quote.rule,
         owner: context.instance,
         lease_until: now + leaseMs,
         fingerprint,
-        user: checked.user ?? null,
+        user: asked.user ?? null,
         referer: attribution.referer,
         title: attribution.title,
+        operation: asked.operation,
+        webhook_url: webhookUrl,
+        origin: attribution.origin,
       })
       .execute();
-    await transaction
-      .insertInto("attempts")
-      .values(
-        attempts.map(
-          ({ sequence, offset, job }): Insertable<AttemptsTable> => ({
-            generation_id: id,
-            sequence,
-            provider: provider.adapter.id,
-            model: job.model,
-            image_offset: offset,
-            image_count: job.count,
-            status: "running",
-            sent: JSON.stringify(keep ? sentBody(upstream, job) : withoutPrompts(sentBody(upstream, job))),
-            credential: credentialLabel(credential),
-            started_at: now,
-          }),
-        ),
-      )
-      .execute();
-    return { job: { id, attempts } };
+    const attempts = newAttempts(context, first, first.calls, { round: 0, firstSequence: 0, startedAt: now });
+    await insertAttempts(transaction, context, id, attempts);
+    return { job: { id, keyHash: key.hash, attempts } };
   });
 }
 
@@ -151,10 +124,4 @@ export async function admitJoin(context: Context, key: Key): Promise<void> {
 /** The key's own limit of requests per minute, else the operator's default. */
 export function perMinuteLimit(key: Key, config: Context["config"]): number | null {
   return key.requests_per_minute ?? config.defaultRequestsPerMinute;
-}
-
-/** The body that goes upstream, to the letter: what is recorded is what the adapter will send. */
-function sentBody({ adapter, baseUrl }: Upstream, job: ProviderJob): unknown {
-  const { body } = adapter.submit(job, { baseUrl });
-  return body?.kind === "multipart" ? body.fields : body?.value;
 }

@@ -76,7 +76,9 @@ export function explainFailure(failure: Failure, model: Model, provider: string)
 
 function withCategories(failure: Failure): string {
   const unnamed = (failure.categories ?? []).filter((category) => !failure.message.includes(category));
-  return unnamed.length === 0 ? failure.message : `${failure.message} Categories: ${unnamed.join(", ")}.`;
+  if (unnamed.length === 0) return failure.message;
+  const sentence = /[.!?…]$/.test(failure.message) ? failure.message : `${failure.message}.`;
+  return `${sentence} Categories: ${unnamed.join(", ")}.`;
 }
 
 /** Names the end date, the successor and the setting, where the catalogue knows them. */

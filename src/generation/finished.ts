@@ -1,7 +1,7 @@
 /** A generation that has ended, as the presenters need it. */
 import type { PublicError } from "../errors.ts";
 import type { Nanos } from "../money.ts";
-import type { Usage } from "../providers/provider.ts";
+import type { Operation, Usage } from "../providers/provider.ts";
 
 export interface FinishedImage {
   id: string;
@@ -14,6 +14,8 @@ export interface FinishedImage {
 
 export interface FinishedGeneration {
   id: string;
+  operation: Operation;
+  /** What answered, or was tried last. */
   model: string;
   provider: string;
   /** When the pictures were ready, Unix milliseconds. Links live one hour from its whole second. */
@@ -26,4 +28,6 @@ export interface FinishedGeneration {
   usage: Usage | undefined;
   /** `WxH`, where the vendor echoes it or the real size differs from the one asked for. */
   size: string | undefined;
+  /** What the upstream echoed about the result beside its size, e.g. `quality`. */
+  echoed: Record<string, string> | undefined;
 }

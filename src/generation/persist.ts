@@ -1,6 +1,6 @@
 /** Writing what must not be lost although the database cannot take it now: it is tried again while the job lives. */
 import { DatabaseUnavailableError } from "../database.ts";
-import type { AdmittedAttempt } from "./admit.ts";
+import type { Attempt } from "./attempts.ts";
 import type { Context } from "./context.ts";
 
 /** Also at the end of a long attempt: the pictures are there, and a lock or a full disk often passes soon. */
@@ -9,10 +9,7 @@ const firstDelayMs = 50;
 const maxDelayMs = 2_000;
 
 /** When the attempts' lives are over, Unix milliseconds; never sooner than half a minute from now. */
-export function lifeEnd(
-  { clock, config }: Context,
-  attempts: ReadonlyArray<Pick<AdmittedAttempt, "startedAt">>,
-): number {
+export function lifeEnd({ clock, config }: Context, attempts: ReadonlyArray<Pick<Attempt, "startedAt">>): number {
   return Math.max(clock.now() + leastMs, ...attempts.map(({ startedAt }) => startedAt + config.upstreamTimeoutMs));
 }
 

@@ -1,13 +1,35 @@
 /** What of a request is a person's own words, and therefore kept only as long as the operator says. */
+import { InputFile } from "../providers/input.ts";
 
 const promptFields = new Set(["prompt", "negative_prompt", "image_prompt"]);
 
-/** A copy of a request or of a sent body without a person's words, wherever in it they stand. */
-export function withoutPrompts(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(withoutPrompts);
-  if (typeof value !== "object" || value === null) return value;
-  const kept = Object.entries(value).filter(([name]) => !promptFields.has(name));
-  return Object.fromEntries(kept.map(([name, inner]) => [name, withoutPrompts(inner)]));
+/** A copy of a request without a person's words, wherever in it they stand. */
+export function withoutPrompts(request: unknown): unknown {
+  return without(request, []);
+}
+
+/**
+ * A copy of a body that was sent, without the words of the request that it was made from: a route may call their field
+ * otherwise (`image_url`), or put them inside another text.
+ */
+export function sentWithoutPrompts(sent: unknown, request: Record<string, unknown>): unknown {
+  return without(
+    sent,
+    [...promptFields].flatMap((name) => (typeof request[name] === "string" ? request[name] : [])),
+  );
+}
+
+function without(value: unknown, words: readonly string[]): unknown {
+  if (Array.isArray(value)) return value.filter((item) => !holdsAny(item, words)).map((item) => without(item, words));
+  if (typeof value !== "object" || value === null || value instanceof InputFile) return value;
+  const kept = Object.entries(value).filter(([name, inner]) => !promptFields.has(name) && !holdsAny(inner, words));
+  return Object.fromEntries(kept.map(([name, inner]) => [name, without(inner, words)]));
+}
+
+/** A short text is found only where it stands alone: within others it may be an ordinary word. */
+function holdsAny(value: unknown, words: readonly string[]): boolean {
+  if (typeof value !== "string") return false;
+  return words.some((text) => value === text || (text.length >= quotedCharacters && value.includes(text)));
 }
 
 /** A run this long of somebody's text is a quotation; shorter ones are words that anybody uses. */

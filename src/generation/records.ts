@@ -15,11 +15,25 @@ export interface GenerationRecord {
  * @throws PublicError not_found, also when it is another key's: to others it does not exist
  */
 export async function readGeneration(database: Database, id: string, reader: Key): Promise<GenerationRecord> {
-  const generation = await database.selectFrom("generations").selectAll().where("id", "=", id).executeTakeFirst();
-  if (generation === undefined || !mayRead(reader, generation.key_hash)) {
+  const record = await findGeneration(database, id);
+  if (record === null || !mayRead(reader, record.generation.key_hash)) {
     throw new PublicError("not_found", "No generation with this id.");
   }
+  return record;
+}
+
+/** For the router itself: whoever asks, and null where there is none. */
+export async function findGeneration(database: Database, id: string): Promise<GenerationRecord | null> {
+  const generation = await database.selectFrom("generations").selectAll().where("id", "=", id).executeTakeFirst();
+  if (generation === undefined) return null;
   return { generation, attempts: await attemptsOf(database, id), images: await imagesOf(database, id) };
+}
+
+/** Who is asked for a running generation at this moment: an attempt is recorded before its call is sent. */
+export async function readNowTried(database: Database, id: string): Promise<{ model: string; provider: string }> {
+  const { generation, attempts } = (await findGeneration(database, id)) as GenerationRecord;
+  const latest = attempts.at(-1);
+  return { model: latest?.catalogue_model ?? generation.model, provider: latest?.provider ?? generation.provider };
 }
 
 /** A generation's upstream calls, in the order of their pictures. */

@@ -3,26 +3,38 @@
  * are picked up again, calls whose outcome nobody can know end truthfully, uncharged.
  */
 import { type Selectable, sql } from "kysely";
-import { checkRequest } from "../catalogue/index.ts";
+import { z } from "zod";
+import type { GivenInputs } from "../catalogue/check-inputs.ts";
 import type { AttemptsTable, GenerationsTable } from "../database.ts";
 import { PublicError } from "../errors.ts";
 import { imageIdOf } from "../ids.ts";
 import { inspectStored } from "../images/intake.ts";
 import { linkLifeSeconds } from "../images/links.ts";
-import type { AttemptImage } from "../providers/transport.ts";
-import type { AdmittedAttempt, AdmittedJob } from "./admit.ts";
+import { scaledId, scaleStored } from "../images/resize.ts";
+import type { InputImage } from "../providers/input.ts";
+import type { TakenImage } from "../providers/intake.ts";
+import type { AttemptImage, PendingJob } from "../providers/transport.ts";
+import type { Attempt, FinishedAttempt } from "./attempts.ts";
+import { type Candidate, isExcluded, routesOf, sandboxCandidate } from "./candidates.ts";
 import type { Context } from "./context.ts";
 import type { FinishedGeneration } from "./finished.ts";
+import { checkModels, planPorts } from "./generate.ts";
 import { leaseMs } from "./lease.ts";
-import { type Plan, planGeneration } from "./plan.ts";
-import { credentialLabel, type Provider, upstreamOf } from "./providers.ts";
+import type { Plan } from "./plan.ts";
+import { credentialLabel, upstreamOf } from "./providers.ts";
 import { attemptsOf } from "./records.ts";
-import { type FinishedAttempt, run } from "./run.ts";
+import { runRound } from "./run.ts";
 import { settle, settleAsFailed } from "./settle.ts";
 
-type Abandoned = Pick<Selectable<GenerationsTable>, "id" | "requested" | "provider" | "quote_nanos">;
+type Abandoned = Pick<
+  Selectable<GenerationsTable>,
+  "id" | "key_hash" | "requested" | "quote_nanos" | "created_at" | "operation"
+>;
+type Row = Selectable<AttemptsTable>;
 
 const scanMs = 1_000;
+/** More than any picture has: what was held is the bound of what a given picture may add to the price. */
+const unknownSide = 8_192;
 /** A claim that had to wait this long: the owners could not renew their leases either, and get time for it. */
 const stalledMs = 500;
 
@@ -40,7 +52,7 @@ export async function keepRecovering(context: Context, signal: AbortSignal): Pro
 export async function recoverAbandoned(context: Context): Promise<void> {
   const abandoned = await context.database
     .selectFrom("generations")
-    .select(["id", "requested", "provider", "quote_nanos"])
+    .select(["id", "key_hash", "requested", "quote_nanos", "created_at", "operation"])
     // In the words of the partial index: with the statuses as parameters every kept row would be looked at.
     .where(sql<boolean>`status in ('queued', 'running')`)
     .where("lease_until", "<", context.clock.now())
@@ -79,54 +91,138 @@ async function claim(context: Context, id: string): Promise<boolean> {
 
 async function bringToEnd(
   context: Context,
-  { id, provider, requested, quote_nanos }: Abandoned,
+  { id, key_hash, requested, quote_nanos, created_at, operation }: Abandoned,
   cancel: AbortSignal,
 ): Promise<FinishedGeneration> {
-  // The prompt may be gone already; it plays no part in coming back to an upstream job or in its price.
-  const checked = checkRequest(context.catalogue, { prompt: "-", ...JSON.parse(requested) });
-  const plan = planGeneration(checked, provider === "sandbox" ? "test" : "live", context.providers, "0000-00-00");
-  if (plan.provider.adapter.id !== provider) {
-    throw new PublicError("provider_not_configured", `The provider '${provider}' does not serve this model any more.`);
-  }
   const rows = await attemptsOf(context.database, id);
-  const pending: AdmittedJob = { id, attempts: [] };
+  const latest = latestOfEachCall(rows);
+  const candidate = findCandidate(context, JSON.parse(requested), operation, created_at, latest[0]);
+  const pending: Attempt[] = [];
   const ended: FinishedAttempt[] = [];
-  for (const row of rows) {
-    const attempt = attemptOf(row, plan.provider);
+  for (const row of latest) {
+    const attempt = attemptOf(row, candidate);
     const images = await storedImages(context, id, attempt);
     // What is asked of a job again is as good as what is stored, unless that is all of it.
     if (images.length > 0 && (attempt.resume === undefined || images.length === row.image_count)) {
       ended.push(deliveredAttempt(context, attempt, images));
-    } else if (attempt.resume === undefined) ended.push(lostAttempt(context, attempt));
-    else pending.attempts.push(attempt);
+    } else if (row.status === "failed") ended.push(failedAttempt(attempt, row));
+    else if (attempt.resume === undefined) ended.push(lostAttempt(context, attempt));
+    else pending.push(attempt);
   }
-  const outcomes = [...ended, ...(await run(context, pending, cancel))];
-  outcomes.sort((one, other) => one.attempt.sequence - other.attempt.sequence);
-  // Prices may have changed since; what was held then is the most that may be charged now.
+  const outcomes = [...ended, ...(await runRound(context, { id, keyHash: key_hash }, pending, { cancel }))];
+  outcomes.sort((one, other) => one.attempt.offset - other.attempt.offset);
+  // What was held then for the pictures that came is the most that may be charged now, whatever the model file says.
   const held = BigInt(quote_nanos);
-  const price: Plan["price"] = (delivered) => {
-    const cost = plan.price(delivered);
-    return cost < held ? cost : held;
+  const { quote, checked } = candidate;
+  const charge: typeof quote.charge = (delivered) => {
+    const cost = quote.charge(delivered);
+    const most = (held * BigInt(Math.min(delivered.images.length, checked.n))) / BigInt(checked.n);
+    return cost < most ? cost : most;
   };
-  return settle(context, pending, { ...plan, price }, outcomes);
+  const attempts = outcomes.map((finished) => ({
+    ...finished,
+    attempt: { ...finished.attempt, candidate: { ...candidate, quote: { ...quote, charge } } },
+  }));
+  const plan: Plan = { asked: checked, candidates: [candidate], holdNanos: held, fallbackOnRefusal: false };
+  return settle(context, { id }, plan, attempts);
 }
 
-function attemptOf(row: Selectable<AttemptsTable>, provider: Provider): AdmittedAttempt {
+/** Rounds before the last are over; of a call that was made again only the latest attempt counts. */
+function latestOfEachCall(rows: readonly Row[]): Row[] {
+  const last = rows.at(-1);
+  const own = rows.filter((row) => row.catalogue_model === last?.catalogue_model && row.provider === last?.provider);
+  return [...new Map(own.map((row) => [row.image_offset, row])).values()];
+}
+
+/**
+ * The route that the recorded calls were for, by the prices of the day of admission.
+ * @throws PublicError when model or provider are not there any more
+ */
+function findCandidate(
+  context: Context,
+  requested: Record<string, unknown>,
+  operation: Abandoned["operation"],
+  createdAt: number,
+  row: Row | undefined,
+): Candidate {
+  const { images, mask, markup, ...body } = requested;
+  const given = operation === "edit" ? { operation, ...recordedPictures({ images, mask, markup }) } : undefined;
+  // The prompt may be gone already; it plays no part in coming back to an upstream job.
+  const { models } = checkModels(context, {
+    body: { prompt: "-", ...body },
+    ...(given === undefined ? {} : { given }),
+  });
+  const settings = { ...planPorts(context, createdAt), today: new Date(createdAt).toISOString().slice(0, 10) };
+  for (const { checked } of models) {
+    if (row?.provider === "sandbox") {
+      if (row.catalogue_model !== null && row.catalogue_model !== checked.model.id) continue;
+      return sandboxCandidate(checked, context.providers.sandbox);
+    }
+    for (const found of routesOf(checked, settings)) {
+      const candidate = isExcluded(found) ? null : found;
+      if (candidate === null || candidate.provider.adapter.id !== row?.provider) continue;
+      if (candidate.calls[0]?.job.model === row.model) return candidate;
+    }
+  }
+  throw new PublicError(
+    "provider_not_configured",
+    `The provider '${row?.provider}' does not serve this model any more, so its result could not be fetched.`,
+  );
+}
+
+const recordedPicture = z.object({
+  sha256: z.string(),
+  bytes: z.number(),
+  content_type: z.enum(["image/png", "image/jpeg", "image/webp", "image/gif"]),
+});
+
+/** Pictures as the request's record names them. Their bytes are gone; nothing is sent again. */
+function recordedPictures(recorded: Record<"images" | "mask" | "markup", unknown>): Omit<GivenInputs, "operation"> {
+  const picture = (value: unknown): InputImage => {
+    const { content_type: contentType, ...facts } = recordedPicture.parse(value);
+    const open = () => {
+      throw new Error("the bytes of a client's picture do not outlive the program that took them");
+    };
+    // Their dimensions have been checked when they came; all alike, they pass again.
+    return { contentType, ...facts, width: unknownSide, height: unknownSide, open };
+  };
+  const optional = (value: unknown) => (value === undefined ? undefined : picture(value));
+  const images = z.array(z.unknown()).parse(recorded.images).map(picture);
+  return { images, mask: optional(recorded.mask), markup: optional(recorded.markup) };
+}
+
+function attemptOf(row: Row, candidate: Candidate): Attempt {
+  const { provider, baseUrl } = candidate;
   const { credentials } = provider;
   const credential =
     credentials.find((candidate) => credentialLabel(candidate) === row.credential) ?? credentials[0] ?? "";
-  const attempt: AdmittedAttempt = {
+  const attempt: Attempt = {
     sequence: row.sequence,
+    round: row.round,
+    candidate,
     offset: row.image_offset,
-    upstream: upstreamOf(provider, credential),
+    upstream: upstreamOf(provider, baseUrl, credential),
     // Nothing is submitted again, so the parameters play no part any more.
-    job: { model: row.model, parameters: {}, count: row.image_count },
+    job: { operation: candidate.checked.operation, model: row.model, parameters: {}, count: row.image_count },
     startedAt: row.started_at,
   };
-  if (row.poll_call === null || row.upstream_id === null) return attempt;
-  const cancel = row.cancel_call === null ? {} : { cancel: JSON.parse(row.cancel_call) };
-  const resume = { upstreamId: row.upstream_id, poll: JSON.parse(row.poll_call), afterMs: 0, ...cancel };
+  if (row.pending === null || row.status === "failed") return attempt;
+  const resume: PendingJob = { ...JSON.parse(row.pending), afterMs: 0 };
   return { ...attempt, resume };
+}
+
+/** It had ended before the program died, and another round was to come. */
+function failedAttempt(attempt: Attempt, row: Row): FinishedAttempt {
+  const { class: failureClass, message } = JSON.parse(row.error ?? "{}");
+  return {
+    attempt,
+    finishedAt: row.finished_at ?? attempt.startedAt,
+    outcome: {
+      kind: "failed",
+      upstreamId: row.upstream_id ?? undefined,
+      failure: { class: failureClass ?? "upstream_error", message: message ?? "" },
+    },
+  };
 }
 
 /**
@@ -134,24 +230,32 @@ function attemptOf(row: Selectable<AttemptsTable>, provider: Provider): Admitted
  * the client's. What the reply said beside them, usage and revised prompts, is gone with the program. Only while they
  * can still be shown for a while; the sweeper takes older files without a row.
  */
-async function storedImages(context: Context, id: string, attempt: AdmittedAttempt): Promise<AttemptImage[]> {
+async function storedImages(context: Context, id: string, attempt: Attempt): Promise<AttemptImage[]> {
   if (context.clock.now() - attempt.startedAt >= linkLifeSeconds * 1000) return [];
   const images: AttemptImage[] = [];
   for (let index = 0; index < attempt.job.count; index += 1) {
-    const stored = await inspectStored(context.images, imageIdOf(id, attempt.sequence, index));
-    if (stored !== null) images.push({ ...stored, revisedPrompt: undefined });
+    const image = await storedImage(context, imageIdOf(id, attempt.sequence, index), attempt.candidate);
+    if (image !== null) images.push({ ...image, revisedPrompt: undefined });
   }
   return images;
 }
 
-function deliveredAttempt(context: Context, attempt: AdmittedAttempt, images: AttemptImage[]): FinishedAttempt {
-  const upstreamId = attempt.resume?.upstreamId;
-  const outcome = { kind: "done", images, usage: undefined, size: undefined, upstreamId } as const;
+/** The program may have died before the picture was scaled down, or after that. */
+async function storedImage({ images }: Context, id: string, { scaleTo }: Candidate): Promise<TakenImage | null> {
+  const stored = await inspectStored(images, id);
+  if (scaleTo === null) return stored;
+  return stored === null ? inspectStored(images, scaledId(id, scaleTo)) : scaleStored(images, stored, scaleTo);
+}
+
+function deliveredAttempt(context: Context, attempt: Attempt, images: AttemptImage[]): FinishedAttempt {
+  const { upstreamId, costUsd } = attempt.resume ?? {};
+  const said = costUsd === undefined ? {} : { costUsd };
+  const outcome = { kind: "done", images, usage: undefined, size: undefined, upstreamId, ...said } as const;
   return { attempt, outcome, finishedAt: context.clock.now() };
 }
 
 /** Sent, but never answered before the program died: a billable result may exist at the provider. */
-function lostAttempt(context: Context, attempt: AdmittedAttempt): FinishedAttempt {
+function lostAttempt(context: Context, attempt: Attempt): FinishedAttempt {
   const message = "the router stopped while the call was under way";
   return {
     attempt,

@@ -7,7 +7,7 @@ import { generationLifeMs } from "../accounts/check-generations.ts";
 import { timeOfId } from "../ids.ts";
 import { linkLifeSeconds } from "../images/links.ts";
 import type { Context } from "./context.ts";
-import { withoutPrompts } from "./prompts.ts";
+import { sentWithoutPrompts, withoutPrompts } from "./prompts.ts";
 import { idempotencyLifeMs } from "./repeats.ts";
 
 const batch = 200;
@@ -28,8 +28,6 @@ export interface RetentionPorts extends Pick<Context, "config" | "database" | "i
   /** Removes half-written files older than this (Unix milliseconds). */
   removeUnfinished(olderThanMs: number): Promise<void>;
 }
-
-const wordless = (json: string): string => JSON.stringify(withoutPrompts(JSON.parse(json)));
 
 /** Sweeps at once and then every few seconds, until the signal aborts. */
 export async function keepSweeping(given: RetentionPorts, signal: AbortSignal): Promise<void> {
@@ -98,9 +96,10 @@ export async function sweepPrompts({ config, database, clock, scrub }: Retention
     removed += over.length;
     await database.transaction().execute(async (transaction) => {
       for (const { id, requested } of over) {
+        const request = JSON.parse(requested) as Record<string, unknown>;
         await transaction
           .updateTable("generations")
-          .set({ has_prompt: 0, requested: wordless(requested) })
+          .set({ has_prompt: 0, requested: JSON.stringify(withoutPrompts(request)) })
           .where("id", "=", id)
           .execute();
         await transaction.updateTable("images").set({ revised_prompt: null }).where("generation_id", "=", id).execute();
@@ -112,7 +111,7 @@ export async function sweepPrompts({ config, database, clock, scrub }: Retention
         for (const { sequence, sent } of attempts) {
           await transaction
             .updateTable("attempts")
-            .set({ sent: wordless(sent) })
+            .set({ sent: JSON.stringify(sentWithoutPrompts(JSON.parse(sent), request)) })
             .where("generation_id", "=", id)
             .where("sequence", "=", sequence)
             .execute();

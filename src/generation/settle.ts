@@ -2,23 +2,21 @@
 import type { Insertable } from "kysely";
 import { settleHold } from "../accounts/ledger.ts";
 import { leaveLimits } from "../accounts/limits.ts";
-import type { CheckedRequest } from "../catalogue/index.ts";
 import type { DatabaseTransaction, ImagesTable } from "../database.ts";
 import { PublicError } from "../errors.ts";
+import { timeOfId } from "../ids.ts";
 import { linkLifeSeconds } from "../images/links.ts";
-import type { Nanos } from "../money.ts";
+import { type Nanos, parseUsd } from "../money.ts";
+import { enqueue } from "../webhooks/enqueue.ts";
 import type { AdmittedJob } from "./admit.ts";
+import { type FinishedAttempt, recordAttempts } from "./attempts.ts";
+import { answeringCandidate, conclude } from "./conclude.ts";
 import type { Context } from "./context.ts";
-import { explainFailure } from "./failures.ts";
-import type { FinishedGeneration, FinishedImage } from "./finished.ts";
+import type { FinishedGeneration } from "./finished.ts";
 import { OwnershipLostError } from "./lease.ts";
 import { lifeEnd, persist } from "./persist.ts";
 import type { Plan } from "./plan.ts";
 import { withoutQuotations } from "./prompts.ts";
-import type { FinishedAttempt } from "./run.ts";
-
-/** A vendor chooses the pixels of a ratio from a short list; a shape further off than this was not what was asked. */
-const ratioTolerance = 0.1;
 
 /**
  * Decides and records how a generation ended: delivered pictures are charged, everything else costs nothing. A database
@@ -28,39 +26,58 @@ const ratioTolerance = 0.1;
  */
 export async function settle(
   context: Context,
-  job: AdmittedJob,
+  job: Pick<AdmittedJob, "id">,
   plan: Plan,
   outcomes: FinishedAttempt[],
 ): Promise<FinishedGeneration> {
-  const images = outcomes.flatMap(({ outcome }): FinishedImage[] => (outcome.kind === "done" ? outcome.images : []));
-  const finished = conclude(context, job.id, plan, outcomes, images);
+  const finished = conclude(plan, outcomes, { id: job.id, now: context.clock.now() });
   context.reached("settling");
   const until = lifeEnd(
     context,
     outcomes.map(({ attempt }) => attempt),
   );
   // The client is told what the vendor said; what is kept and logged is that without the client's own words.
-  const keepable = (message: string) => withoutQuotations(message, plan.checked.requested);
-  await persist(context, until, () => record(context, job, finished, outcomes, keepable));
+  const keepable = (message: string) => withoutQuotations(message, plan.asked.requested);
+  await persist(context, until, () => record(context, plan, finished, outcomes, keepable));
+  count(context, finished);
   context.reached("settled");
-  logFailures(context, job, plan, outcomes, keepable);
+  logFailures(context, job, outcomes, keepable);
   return finished;
+}
+
+function count(
+  { metrics }: Context,
+  { id, model, provider, operation, error, images, cost, finishedAt }: FinishedGeneration,
+): void {
+  // Only a cancellation is told as this.
+  const status = error === null ? "succeeded" : error.code === "image_expired" ? "canceled" : "failed";
+  metrics.generationEnded({
+    model,
+    provider,
+    operation,
+    status,
+    code: error?.code ?? null,
+    durationMs: Math.max(0, finishedAt - timeOfId(id)),
+    images: images.length,
+    costNanos: cost,
+  });
 }
 
 /** One transaction: all of the end, or nothing. */
 async function record(
   context: Context,
-  job: AdmittedJob,
+  plan: Plan,
   finished: FinishedGeneration,
   outcomes: FinishedAttempt[],
   keepable: (message: string) => string,
 ): Promise<void> {
-  const { images } = finished;
+  const { id, images } = finished;
+  const { quote } = answeringCandidate(plan, outcomes);
   await context.database.transaction().execute(async (transaction) => {
     const { cancel_requested } = await transaction
       .selectFrom("generations")
       .select("cancel_requested")
-      .where("id", "=", job.id)
+      .where("id", "=", id)
       .executeTakeFirstOrThrow();
     const canceled = cancel_requested !== 0 && images.length === 0;
     if (canceled)
@@ -70,24 +87,32 @@ async function record(
       .set({
         status: canceled ? "canceled" : finished.error === null ? "succeeded" : "failed",
         finished_at: finished.finishedAt,
+        // What answered, or was tried last: after a fallback another one than was admitted.
+        model: finished.model,
+        provider: finished.provider,
+        price_rule: quote.rule,
         cost_nanos: finished.cost,
         error: finished.error === null ? null : JSON.stringify(errorRecord(finished.error, keepable)),
         warnings: finished.warnings.length === 0 ? null : JSON.stringify(finished.warnings),
         usage: finished.usage === undefined ? null : JSON.stringify(finished.usage),
         size: finished.size ?? null,
+        echoed: finished.echoed === undefined ? null : JSON.stringify(finished.echoed),
       })
-      .where("id", "=", job.id)
+      .where("id", "=", id)
       .where("owner", "=", context.instance)
       .where("status", "=", "running")
       .executeTakeFirst();
     if (settled.numUpdatedRows === 0n) throw new OwnershipLostError();
-    await settleMoney(context, transaction, job.id, finished, outcomes);
-    for (const attempt of outcomes) await recordAttempt(transaction, job.id, attempt, keepable);
+    await settleMoney(context, transaction, id, finished, outcomes);
+    await recordAttempts(transaction, id, outcomes, keepable);
     if (images.length > 0) await transaction.insertInto("images").values(imageRows(context, finished)).execute();
   });
 }
 
-/** The ledger's side of the end: the hold becomes a charge for what was delivered and a release of the rest. */
+/**
+ * The ledger's side of the end: the hold becomes a charge for what was delivered and a release of the rest. A webhook is
+ * due from the same moment.
+ */
 async function settleMoney(
   context: Context,
   transaction: DatabaseTransaction,
@@ -100,6 +125,7 @@ async function settleMoney(
     .innerJoin("keys", "keys.hash", "generations.key_hash")
     .innerJoin("key_counters", "key_counters.key_hash", "keys.hash")
     .select(["keys.hash", "keys.limit_reset", "model", "provider", "price_rule", "quote_nanos", "period_start"])
+    .select(["generations.webhook_url", "keys.webhook_url as key_webhook_url", "origin"])
     .where("generations.id", "=", id)
     .executeTakeFirstOrThrow();
   const held = BigInt(row.quote_nanos);
@@ -116,10 +142,37 @@ async function settleMoney(
   await settleHold(
     transaction,
     facts,
-    { held, cost, images: images.length, attempts, providerCost: null, now },
+    { held, cost, images: images.length, attempts, providerCost: providerCostOf(outcomes), now },
     context,
   );
   await leaveLimits(transaction, row, held, cost, now);
+  await reportEnd(context, transaction, id, row);
+}
+
+/** Whom to tell about the end: as the request names it, else as the key does. */
+interface Recipient {
+  hash: string;
+  webhook_url: string | null;
+  key_webhook_url: string | null;
+  origin: string | null;
+}
+
+async function reportEnd(
+  { config, clock }: Context,
+  transaction: DatabaseTransaction,
+  generationId: string,
+  recipient: Recipient,
+): Promise<void> {
+  const url = recipient.webhook_url ?? recipient.key_webhook_url;
+  if (url === null) return;
+  const origin = config.publicUrl ?? recipient.origin ?? `http://${config.host}:${config.port}`;
+  await enqueue(transaction, { generationId, keyHash: recipient.hash, url, origin, now: clock.now() });
+}
+
+/** What the provider itself says it takes, where it says so for any of the calls. */
+function providerCostOf(outcomes: readonly FinishedAttempt[]): Nanos | null {
+  const costs = outcomes.flatMap(({ outcome }) => (outcome.kind === "done" ? (outcome.costUsd ?? []) : []));
+  return costs.length === 0 ? null : costs.reduce<Nanos>((sum, usd) => sum + parseUsd(usd), 0n);
 }
 
 /** Ends a job as failed for a reason that lies before its attempts, e.g. a provider that is not configured any more. */
@@ -144,90 +197,9 @@ export async function settleAsFailed(context: Context, id: string, error: Public
   });
 }
 
-function conclude(
-  context: Context,
-  id: string,
-  plan: Plan,
-  outcomes: FinishedAttempt[],
-  images: FinishedImage[],
-): FinishedGeneration {
-  const { checked, provider } = plan;
-  const done = outcomes.flatMap(({ outcome }) => (outcome.kind === "done" ? [outcome] : []));
-  const only = outcomes.length === 1 ? done[0] : undefined;
-  const mismatch = images.some((image) => !hasAskedShape(image, checked));
-  const first = images[0];
-  const warnings: string[] = [];
-  if (first !== undefined) {
-    if (images.length < checked.n) warnings.push("short_delivery");
-    if (mismatch) warnings.push("size_mismatch");
-    if (checked.format !== null && images.some((image) => image.contentType !== `image/${checked.format}`)) {
-      warnings.push("format_mismatch");
-    }
-  }
-  return {
-    id,
-    model: checked.model.id,
-    provider: provider.adapter.id,
-    finishedAt: context.clock.now(),
-    cost: images.length === 0 ? (0n as Nanos) : plan.price(images),
-    images,
-    error: first === undefined ? whyNothing(outcomes, plan) : null,
-    warnings,
-    usage: only?.usage,
-    size: mismatch && first !== undefined ? `${first.width}x${first.height}` : only?.size,
-  };
-}
-
-function hasAskedShape(image: { width: number; height: number }, { size, aspectRatio }: CheckedRequest): boolean {
-  if (size !== null) return image.width === size.width && image.height === size.height;
-  if (aspectRatio === null) return true;
-  const asked = aspectRatio.width / aspectRatio.height;
-  return Math.abs(image.width / image.height - asked) <= asked * ratioTolerance;
-}
-
-/** Nothing was delivered: the first call's failure speaks for all. */
-function whyNothing(outcomes: FinishedAttempt[], plan: Plan): PublicError {
-  const provider = plan.provider.adapter.id;
-  for (const { outcome } of outcomes) {
-    if (outcome.kind === "failed") return explainFailure(outcome.failure, plan.checked.model, provider);
-    if (outcome.kind === "broken") {
-      return new PublicError("internal_error", "The router failed while it handled this request. Nothing was charged.");
-    }
-  }
-  return new PublicError(
-    "upstream_error",
-    `The provider '${provider}' answered without an image. Nothing was charged.`,
-  );
-}
-
 /** A public error as it is kept with its generation. */
 export function errorRecord(error: PublicError, keepable: (message: string) => string = (message) => message) {
   return { code: error.code, message: keepable(error.message), param: error.param, retry_after_ms: error.retryAfterMs };
-}
-
-async function recordAttempt(
-  transaction: DatabaseTransaction,
-  generationId: string,
-  finished: FinishedAttempt,
-  keepable: (message: string) => string,
-): Promise<void> {
-  const { attempt, outcome, finishedAt } = finished;
-  const failure =
-    outcome.kind === "failed" ? { class: outcome.failure.class, message: keepable(outcome.failure.message) } : null;
-  await transaction
-    .updateTable("attempts")
-    .set({
-      status: outcome.kind === "done" ? "succeeded" : "failed",
-      finished_at: finishedAt,
-      ...(outcome.kind !== "broken" && outcome.upstreamId !== undefined ? { upstream_id: outcome.upstreamId } : {}),
-      error:
-        outcome.kind === "broken"
-          ? JSON.stringify({ class: "internal", message: "" })
-          : failure && JSON.stringify(failure),
-    })
-    .where("generation_id", "=", generationId)
-    .where("sequence", "=", attempt.sequence)
-    .execute();
 }
 
 function imageRows(context: Context, finished: FinishedGeneration): Insertable<ImagesTable>[] {
@@ -254,8 +226,7 @@ export function expirySeconds(finished: Pick<FinishedGeneration, "finishedAt">):
 
 function logFailures(
   context: Context,
-  job: AdmittedJob,
-  plan: Plan,
+  job: Pick<AdmittedJob, "id">,
   outcomes: FinishedAttempt[],
   keepable: (message: string) => string,
 ): void {
@@ -263,8 +234,8 @@ function logFailures(
     if (outcome.kind !== "failed" || outcome.failure.class === "refused") continue;
     const fields = {
       generation: job.id,
-      model: plan.checked.model.id,
-      provider: plan.provider.adapter.id,
+      model: attempt.candidate.checked.model.id,
+      provider: attempt.upstream.adapter.id,
       attempt: attempt.sequence,
       failure: outcome.failure.class,
       vendor: outcome.failure.class === "invalid_request" ? undefined : keepable(outcome.failure.message),

@@ -32,6 +32,7 @@ export async function readFinished(context: Context, id: string): Promise<Finish
   }
   return {
     id,
+    operation: row.operation,
     model: row.model,
     provider: row.provider,
     finishedAt: row.finished_at,
@@ -48,6 +49,7 @@ export async function readFinished(context: Context, id: string): Promise<Finish
     warnings: row.warnings === null ? [] : JSON.parse(row.warnings),
     usage: row.usage === null ? undefined : JSON.parse(row.usage),
     size: row.size ?? undefined,
+    echoed: row.echoed === null ? undefined : JSON.parse(row.echoed),
   };
 }
 

@@ -1,6 +1,8 @@
 /** Forward-only migrations, shared by every database. A migration that has been released is never edited. */
 import { type ColumnDefinitionBuilder, type Kysely, sql } from "kysely";
 import type { Migration } from "kysely/migration";
+import { createWebhookTables } from "../webhooks/migration.ts";
+import { routes } from "./routes-migration.ts";
 
 const initial: Migration = {
   async up(database: Kysely<unknown>) {
@@ -243,4 +245,6 @@ export const migrations: Record<string, Migration> = {
   "0001_initial": initial,
   "0002_money": money,
   "0003_reports": reports,
+  "0004_webhooks": { up: createWebhookTables },
+  "0005_routes": routes,
 };

@@ -46,6 +46,7 @@ test("a new key: 201, the whole object, and a secret that is shown once and work
     usage_weekly: 0,
     usage_monthly: 0,
     rate_limit: wanted.rate_limit,
+    webhook_url: null,
     created_at: expect.stringMatching(/^\d{4}-\d{2}-\d{2}T.*Z$/),
     updated_at: null,
     expires_at: "2100-01-31T04:00:00.000Z",

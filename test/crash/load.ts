@@ -36,6 +36,12 @@ const wishes = [
   { model: "stability/stable-diffusion-3-large", n: 3 },
   { model: "black-forest-labs/flux-1-pro", size: "256x256" },
   { model: "black-forest-labs/flux-1-pro", size: "256x256", n: 2 },
+  { model: "openai/dall-e-2", models: ["black-forest-labs/flux-1-pro"], size: "512x512", n: 2 },
+  {
+    model: "stability/stable-diffusion-3-large",
+    models: ["openai/dall-e-2", "black-forest-labs/flux-1-pro"],
+    size: "1024x1024",
+  },
 ];
 /** Played by the doubles: mostly nothing. */
 const words = ["", "", "", "", "", "", "", "", "[[500]]", "[[moderate]]"];

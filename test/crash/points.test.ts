@@ -181,7 +181,7 @@ function promisedPictures(folder: string): number {
   if (settled > 0) return settled;
   const jobs = query(
     folder,
-    "select sequence from attempts where upstream_id is not null and poll_call is not null",
+    "select sequence from attempts where upstream_id is not null and pending is not null",
   ).length;
   return jobs > 0 ? jobs : storedFiles(folder).length;
 }

@@ -19,6 +19,7 @@ import { startOpenAi } from "../doubles/openai.ts";
 import { startReplicate } from "../doubles/replicate.ts";
 import { startStability } from "../doubles/stability.ts";
 import { startRouter, type TestRouter } from "../router.ts";
+import { withoutJitter } from "../routing/short-pauses.ts";
 import { eventually, query } from "./harness.ts";
 import { expectCleanLedger } from "./ledger.ts";
 
@@ -29,6 +30,7 @@ const dayMs = 86_400_000;
 const openai = startOpenAi({ latencyMs: 15 });
 const stability = startStability({ rateLimit: Number.POSITIVE_INFINITY, credits: 1_000_000, latencyMs: 15 });
 const replicate = startReplicate({ fileOrigin: "same", progress: { startMs: 5, runMs: 30 } });
+const doubles = [openai, stability, replicate];
 const env = {
   OPENAI_API_KEY: openai.key,
   OPENAI_BASE_URL: openai.url,
@@ -40,8 +42,9 @@ const env = {
   AROUTER_KEEP_PROMPTS: "always",
   AROUTER_DRAIN_TIMEOUT_MS: "20",
   AROUTER_UPSTREAM_TIMEOUT_MS: "1500",
+  AROUTER_UPSTREAM_RETRIES: "2",
 };
-afterAll(() => Promise.all([openai.stop(), stability.stop(), replicate.stop()]));
+afterAll(() => Promise.all(doubles.map((double) => double.stop())));
 
 /** Keys with limits of every kind; together they want more than the account has. */
 const wantedKeys: NewKey[] = [
@@ -60,6 +63,8 @@ const wishes = [
   { model: "stability/stable-diffusion-3-large", n: 2 },
   { model: "black-forest-labs/flux-1-pro", size: "256x256" },
   { model: "black-forest-labs/flux-1-pro", size: "256x256", n: 2 },
+  { model: "openai/dall-e-2", models: ["black-forest-labs/flux-1-pro"], size: "512x512", n: 2 },
+  { models: ["stability/stable-diffusion-3-large", "openai/dall-e-2"], size: "1024x1024", n: 2 },
 ];
 const words = ["", "", "", "[[500]]", "[[moderate]]", "[[402]]"];
 
@@ -72,6 +77,7 @@ const faults: [Fault, FaultPlace][] = [
   [{ kind: "fewer", images: 1 }, {}],
   [{ kind: "hang" }, {}],
   [{ kind: "htmlBadGateway" }, {}],
+  [{ kind: "htmlBadGateway" }, { times: 3 }],
   [{ kind: "dimensions", width: 512, height: 512 }, {}],
   [{ kind: "htmlBadGateway" }, { on: "poll", times: 2 }],
   [{ kind: "cut" }, { on: "file" }],
@@ -115,7 +121,8 @@ class World {
   async start(): Promise<void> {
     if (this.secrets.length === 0) await this.furnish();
     const [live = "", , , , test = "", management = ""] = this.secrets;
-    this.router = await startRouter({ dataFolder: this.folder, keys: { live, test, management }, env });
+    const keys = { live, test, management };
+    this.router = await startRouter({ dataFolder: this.folder, keys, env, opened: withoutJitter });
     // Time goes on where it was.
     this.router.advance(this.advanced);
   }
@@ -147,7 +154,7 @@ class World {
       case "fault": {
         const [fault, place] = faults[step.which] ?? faults[0] ?? [];
         if (fault === undefined) return;
-        for (const double of [openai, stability, replicate]) double.next(fault, place);
+        for (const double of doubles) double.next(fault, place);
         return;
       }
       case "cancel": {
@@ -257,7 +264,7 @@ test(
     const until = performance.now() + mostMs;
     let played = 0;
     let billedBefore = 0;
-    const billed = () => openai.billed + stability.billed + replicate.billed;
+    const billed = () => doubles.reduce((sum, double) => sum + double.billed, 0);
     const property = fc.asyncProperty(fc.array(step, { minLength: 4, maxLength: 24, size: "max" }), async (steps) => {
       // A slow machine plays fewer of them, and the time stays bounded.
       if (performance.now() > until) return;
@@ -280,7 +287,7 @@ test(
         );
         expect(charged[0]?.n ?? 0).toBeLessThanOrEqual(billed() - billedBefore);
       } finally {
-        for (const double of [openai, stability, replicate]) double.clear();
+        for (const double of doubles) double.clear();
         billedBefore = billed();
         world.remove();
       }
