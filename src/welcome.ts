@@ -1,6 +1,6 @@
 /** What a person sees when the server has started. */
 import type { KeyKind } from "./database.ts";
-import type { Providers } from "./generation/providers.ts";
+import { isConfigured, type Providers } from "./generation/providers.ts";
 
 export interface WelcomeFacts {
   url: string;
@@ -10,13 +10,11 @@ export interface WelcomeFacts {
 }
 
 export function welcome({ url, secrets, providers }: WelcomeFacts): string {
-  const configured = providers.all.filter(
-    ({ adapter, credentials }) => adapter.settings !== null && credentials.length > 0,
-  );
+  const configured = providers.all.filter((provider) => provider.adapter.settings !== null && isConfigured(provider));
   const names = configured.map(({ adapter }) => adapter.id).join(", ");
   const lines = [
     `ARouter serves on ${url}`,
-    `Providers: sandbox${names === "" ? " (set OPENAI_API_KEY, STABILITY_API_KEY or REPLICATE_API_TOKEN for real ones)" : `, ${names}`}`,
+    `Providers: sandbox${names === "" ? " (for real ones set a key, e.g. OPENAI_API_KEY; `npx arouter doctor` names them all)" : `, ${names}`}`,
   ];
   if (secrets !== null) {
     lines.push(

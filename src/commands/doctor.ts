@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { type Catalogue, loadCatalogue } from "../catalogue/index.ts";
 import { type Config, readConfig } from "../config.ts";
-import { configureProviders } from "../generation/providers.ts";
+import { checkRoutes, configureProviders } from "../generation/providers.ts";
 import { systemClock } from "../ports.ts";
 import { adapters } from "../providers/index.ts";
 import { version } from "../version.ts";
@@ -52,6 +52,7 @@ async function examine(): Promise<Check[]> {
   let modelCheck: Check;
   try {
     catalogue = loadCatalogue({ folder: config.modelsFolder });
+    checkRoutes(catalogue, configureProviders(adapters, config.providers));
     const facts = { count: catalogue.models.length, folder: config.modelsFolder ?? null };
     const own = config.modelsFolder === undefined ? "" : `, with those of ${config.modelsFolder}`;
     modelCheck = models.ok(`${facts.count} in the catalogue${own}`, facts);

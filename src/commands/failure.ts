@@ -1,4 +1,5 @@
 /** What a command tells the person who typed it when it cannot do what was asked. */
+import { ModelFileError } from "../catalogue/index.ts";
 import { ConfigError } from "../config.ts";
 import { PublicError } from "../errors.ts";
 
@@ -22,7 +23,7 @@ export function explain(error: unknown): string | null {
   if (error instanceof CommandError || error instanceof PublicError) {
     return error.code === null ? error.message : `${error.message} (${error.code})`;
   }
-  if (error instanceof ConfigError) return error.message;
+  if (error instanceof ConfigError || error instanceof ModelFileError) return error.message;
   const code = codeOf(error);
   return code !== undefined && machineFault.test(code) ? `${(error as Error).message} (${code})` : null;
 }

@@ -4,10 +4,11 @@
  */
 import { join } from "node:path";
 import { commandLineKey } from "../accounts/keys.ts";
-import { checkRequest, type Model } from "../catalogue/index.ts";
+import type { Model } from "../catalogue/index.ts";
 import type { FinishedGeneration } from "../generation/finished.ts";
-import { generate } from "../generation/generate.ts";
+import { checkModels, generate } from "../generation/generate.ts";
 import { keepLeases } from "../generation/lease.ts";
+import { isConfigured } from "../generation/providers.ts";
 import { sweepImages, sweepPrompts } from "../generation/retention.ts";
 import { newId } from "../ids.ts";
 import { formatUsd } from "../money.ts";
@@ -43,7 +44,7 @@ export interface HereOptions {
 export async function generateHere(body: Record<string, unknown>, options: HereOptions): Promise<void> {
   const { progress, deliver } = options;
   await withParts(async (parts) => {
-    const { model } = checkRequest(parts.catalogue, body);
+    const { model } = checkModels(parts, { body }).models[0].checked;
     const kind = chooseKind(parts, model, options);
     const over = new AbortController();
     const leases = keepLeases(parts, over.signal);
@@ -51,12 +52,15 @@ export async function generateHere(body: Record<string, unknown>, options: HereO
     const stopListening = onStopSignal(stopping(parts, progress, state));
     try {
       const key = await commandLineKey(parts.database, kind, parts.clock);
-      const attribution = { requestId: newId("req", parts.clock, parts.random), referer: null, title: "command line" };
-      const { id, plan, finished } = await generate(parts, key, body, attribution);
+      const requestId = newId("req", parts.clock, parts.random);
+      const attribution = { requestId, referer: null, title: "command line", origin: null };
+      const { id, plan, finished } = await generate(parts, key, { body }, attribution);
       state.sent = true;
-      const quote = plan?.quote.totalNanos ?? 0n;
+      const quote = plan?.holdNanos ?? 0n;
       const most = quote === 0n ? "free" : `at most $${formatUsd(quote)}`;
-      progress.show(`Generating with ${model.id} at ${plan?.provider.adapter.id ?? "sandbox"}, ${most}, ${id}`);
+      progress.show(
+        `Generating with ${model.id} at ${plan?.candidates[0].provider.adapter.id ?? "sandbox"}, ${most}, ${id}`,
+      );
       const end = await finished;
       if (end.error !== null) {
         progress.end(`Failed after ${progress.elapsed()}, nothing was charged: ${id}`);
@@ -78,9 +82,12 @@ export async function generateHere(body: Record<string, unknown>, options: HereO
 
 function chooseKind({ providers }: Parts, model: Model, { force, progress }: HereOptions): "live" | "test" {
   if (force !== undefined) return force === "live" ? "live" : "test";
-  const upstreams = model.routes.flatMap((route) => providers.find(route.provider) ?? []);
-  if (upstreams.some(({ credentials }) => credentials.length > 0)) return "live";
-  const variables = upstreams.flatMap(({ adapter }) => adapter.settings?.keyVariable ?? []);
+  const upstreams = model.routes.flatMap((route) => {
+    const provider = providers.find(route.provider);
+    return provider === undefined ? [] : [{ provider, baseUrl: route.baseUrl }];
+  });
+  if (upstreams.some(({ provider, baseUrl }) => isConfigured(provider, baseUrl))) return "live";
+  const variables = upstreams.flatMap(({ provider }) => provider.adapter.settings?.keyVariable ?? []);
   progress.note(`Sandbox picture: no provider of ${model.id} is configured; set ${variables.join(" or ")}.`);
   return "test";
 }

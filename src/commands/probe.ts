@@ -14,19 +14,29 @@ export type ProbeResult =
   | { kind: "rejected"; message: string; keyNotAccepted: boolean }
   | { kind: "unreachable"; message: string };
 
-/** `read` needs a job; to the answers looked at here it plays no part. */
-const noJob: ProviderJob = { model: "", parameters: {}, count: 1 };
+/** One address that a provider is asked at: its own, or one that a model file names for its route. */
+export interface ProbeTarget extends Pick<Provider, "adapter" | "ownBaseUrl"> {
+  baseUrl: string;
+}
 
-/** @returns null when the provider has no free call */
-export async function probe(provider: Provider, credential: string): Promise<ProbeResult | null> {
-  const call = provider.adapter.probe?.();
+/** `read` needs a job; to the answers looked at here it plays no part. */
+const noJob: ProviderJob = { operation: "generate", model: "", parameters: {}, count: 1 };
+
+/**
+ * @param credential empty where the server may be open
+ * @returns null when the provider has no free call
+ */
+export async function probe(target: ProbeTarget, credential: string): Promise<ProbeResult | null> {
+  const call = target.adapter.probe?.();
   if (call === undefined) return null;
   try {
-    const response = await send(provider, credential, call);
+    const response = await send(target, credential, call);
     const body = bodyOf(await response.text());
-    const result = judge(provider, { status: response.status, headers: Object.fromEntries(response.headers), body });
+    const reply = { status: response.status, headers: Object.fromEntries(response.headers), body };
+    const result = judge(target, reply, credential);
     // Whatever a server echoes, a key is not shown.
-    return result.kind === "accepted" ? result : { ...result, message: result.message.replaceAll(credential, "[key]") };
+    if (result.kind === "accepted" || credential === "") return result;
+    return { ...result, message: result.message.replaceAll(credential, "[key]") };
   } catch (error) {
     if ((error as Error).name === "TimeoutError") {
       return { kind: "unreachable", message: `no answer within ${timeoutMs / 1000} s` };
@@ -37,8 +47,7 @@ export async function probe(provider: Provider, credential: string): Promise<Pro
   }
 }
 
-function send(provider: Provider, credential: string, call: HttpCall): Promise<Response> {
-  const { adapter, baseUrl } = provider;
+function send({ adapter, baseUrl }: ProbeTarget, credential: string, call: HttpCall): Promise<Response> {
   return fetch(baseUrl + call.url, {
     method: call.method,
     headers: {
@@ -62,10 +71,10 @@ function bodyOf(text: string): ReplyBody {
 }
 
 function judge(
-  provider: Provider,
+  { adapter, baseUrl, ownBaseUrl }: ProbeTarget,
   reply: { status: number; headers: Record<string, string>; body: ReplyBody },
+  credential: string,
 ): ProbeResult {
-  const { adapter, baseUrl, ownBaseUrl } = provider;
   const { status, body } = reply;
   if (status >= 200 && status < 300) {
     if (body.kind === "json") return { kind: "accepted" };
@@ -83,8 +92,10 @@ function judge(
   const step = adapter.read({ purpose: "submit", ...reply }, noJob, { baseUrl });
   const failure = step.kind === "failed" ? step.failure : undefined;
   switch (failure?.class) {
-    case "auth":
-      return { kind: "rejected", keyNotAccepted: true, message: `key not accepted (HTTP ${status})` };
+    case "auth": {
+      const said = credential === "" ? "asks for a key" : "key not accepted";
+      return { kind: "rejected", keyNotAccepted: true, message: `${said} (HTTP ${status})` };
+    }
     case "quota":
       return { kind: "rejected", keyNotAccepted: false, message: `out of funds or over a limit: ${failure.message}` };
     case "rate_limited":
