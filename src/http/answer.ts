@@ -2,7 +2,7 @@
 import { PublicError } from "../errors.ts";
 import type { FinishedGeneration, FinishedImage } from "../generation/finished.ts";
 import { expirySeconds } from "../generation/settle.ts";
-import { fileName } from "../images/links.ts";
+import { fileName, pictureHeaders } from "../images/links.ts";
 import type { ImageStore } from "../ports.ts";
 import type { Server } from "./types.ts";
 
@@ -10,6 +10,8 @@ type Headers = Record<string, string>;
 
 /** A multiple of three, so that pieces of base64 can be set one after another. */
 const pieceBytes = 3 << 18;
+/** Of a stream: hundreds of them may be open at once. */
+const streamedPieceBytes = 3 << 15;
 
 /** OpenAI's image answer with links served by us. */
 export function answerWithLinks(
@@ -36,13 +38,12 @@ export async function answerWithBase64(
   headers: Headers,
 ): Promise<Response> {
   const pictures = await Promise.all(finished.images.map((image) => openPicture(server.images, image)));
-  const { size, usage, ...created } = frame(finished);
-  const tail = Object.entries({ size, usage })
-    .filter(([, value]) => value !== undefined)
+  const { created, ...facts } = frame(finished);
+  const tail = Object.entries(facts)
     .map(([name, value]) => `,${JSON.stringify(name)}:${JSON.stringify(value)}`)
     .join("");
   async function* body(): AsyncGenerator<string> {
-    let lead = `{"created":${created.created},"data":[`;
+    let lead = `{"created":${created},"data":[`;
     for (const [position, picture] of pictures.entries()) {
       const revised = JSON.stringify(revisedPrompt(finished.images[position] as FinishedImage)).slice(1, -1);
       lead += `${position === 0 ? "" : ","}{${revised === "" ? "" : `${revised},`}"b64_json":"`;
@@ -68,23 +69,34 @@ export async function answerWithPicture(
 ): Promise<Response> {
   const image = finished.images[0] as FinishedImage;
   return new Response(await openPicture(server.images, image), {
-    headers: { "content-type": image.contentType, ...headers },
+    headers: { ...pictureHeaders(image.contentType), ...headers },
   });
 }
 
-function frame(finished: FinishedGeneration) {
-  return {
-    created: Math.floor(finished.finishedAt / 1000),
-    ...(finished.size === undefined ? {} : { size: finished.size }),
-    ...(finished.usage === undefined ? {} : { usage: finished.usage }),
-  } as { created: number; size?: string; usage?: Record<string, unknown> };
+/** What the vendor says about the pictures: only what OpenAI's own answers have a place for (upstream-apis.md §2.4). */
+function frame({ finishedAt, size, echoed, usage }: FinishedGeneration) {
+  const { background, output_format, quality, safety_identifier } = echoed ?? {};
+  const facts = { background, output_format, quality, safety_identifier, size, usage };
+  const known = Object.entries(facts).filter(([, value]) => value !== undefined);
+  return { created: Math.floor(finishedAt / 1000), ...Object.fromEntries(known) };
 }
 
 function revisedPrompt(image: FinishedImage): { revised_prompt?: string } {
   return image.revisedPrompt === undefined ? {} : { revised_prompt: image.revisedPrompt };
 }
 
-async function openPicture(images: ImageStore, image: FinishedImage): Promise<Blob> {
+/** A picture as pieces of base64. */
+export async function* base64Of(picture: Blob | Uint8Array): AsyncGenerator<string> {
+  const size = picture instanceof Blob ? picture.size : picture.length;
+  for (let at = 0; at < size; at += streamedPieceBytes) {
+    const end = at + streamedPieceBytes;
+    const piece = picture instanceof Blob ? await picture.slice(at, end).bytes() : picture.subarray(at, end);
+    yield piece.toBase64();
+  }
+}
+
+/** @throws PublicError image_expired when the bytes are gone */
+export async function openPicture(images: ImageStore, image: FinishedImage): Promise<Blob> {
   const blob = await images.open(image.id);
   if (blob === null) throw new PublicError("image_expired", "The image has expired; its bytes are gone.");
   return blob;

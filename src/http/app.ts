@@ -1,5 +1,6 @@
 /** The HTTP face: request ids, one log line a request, errors in OpenAI's envelope, and the groups of operations. */
 import { Hono } from "hono";
+import { routePath } from "hono/route";
 import { PublicError } from "../errors.ts";
 import { newId } from "../ids.ts";
 import { addDocs } from "./docs.ts";
@@ -7,9 +8,13 @@ import { addFiles } from "./files.ts";
 import { addGenerations } from "./generations.ts";
 import { addHealth } from "./health.ts";
 import { addKeys } from "./keys.ts";
+import { addMetrics } from "./metrics.ts";
 import { addModels } from "./models.ts";
+import { addProviders } from "./providers.ts";
+import { addQuote } from "./quote.ts";
 import { addReports } from "./reports.ts";
 import type { Env, HttpContext, Server } from "./types.ts";
+import { addWebhooks } from "./webhooks.ts";
 
 export function createApp(server: Server): Hono<Env> {
   const app = new Hono<Env>();
@@ -22,6 +27,8 @@ export function createApp(server: Server): Hono<Env> {
     // The path without its query: a key may be in there.
     const { method, path } = c.req;
     const ms = server.clock.now() - begun;
+    const code = c.get("log").code ?? null;
+    server.metrics.requestEnded({ method, route: routePath(c), status: c.res.status, code, durationMs: ms });
     server.logger.info(
       { request: c.get("requestId"), method, path, status: c.res.status, ms, ...c.get("log") },
       "request",
@@ -29,11 +36,15 @@ export function createApp(server: Server): Hono<Env> {
   });
   addHealth(app, server);
   addDocs(app, server);
+  addMetrics(app, server);
   addModels(app, server);
   addGenerations(app, server);
+  addQuote(app, server);
   addFiles(app, server);
   addReports(app, server);
+  addProviders(app, server);
   addKeys(app, server);
+  addWebhooks(app, server);
   app.notFound((c) =>
     answerError(c, new PublicError("not_found", `There is nothing at ${c.req.method} ${c.req.path}.`)),
   );

@@ -2,7 +2,7 @@
 import type { Hono } from "hono";
 import { PublicError } from "../errors.ts";
 import { mayRead } from "../generation/records.ts";
-import { fileName } from "../images/links.ts";
+import { fileName, pictureHeaders } from "../images/links.ts";
 import { methods } from "./methods.ts";
 import { authenticate } from "./request.ts";
 import type { Env, HttpContext, Server } from "./types.ts";
@@ -42,11 +42,10 @@ async function serveFile(server: Server, c: HttpContext): Promise<Response> {
   const etag = `"${image.id}"`;
   const headers: Record<string, string> = {
     ...cors,
-    "content-type": image.content_type,
+    ...pictureHeaders(image.content_type),
     "content-disposition": `inline; filename="${fileName(image.id, image.content_type)}"`,
     "cache-control": `private, max-age=${Math.floor(remainingMs / 1000)}, immutable`,
     "accept-ranges": "bytes",
-    "x-content-type-options": "nosniff",
     etag,
   };
   const known = c.req.header("if-none-match");

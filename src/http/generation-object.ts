@@ -18,6 +18,18 @@ function statusOf(
   return generation.status === "succeeded" && gone ? "expired" : generation.status;
 }
 
+/** How long a client waits before it looks again at a generation that runs. */
+export const pollAfterSeconds = 2;
+
+export const hasEnded = ({ generation }: Pick<GenerationRecord, "generation">): boolean =>
+  generation.finished_at !== null;
+
+/** The call that answered, or the first of those that were made last: what was sent for it is what was sent. */
+function answeringAttempt({ attempts }: Pick<GenerationRecord, "attempts">) {
+  const latest = Math.max(0, ...attempts.map(({ round }) => round));
+  return attempts.find(({ status }) => status === "succeeded") ?? attempts.find(({ round }) => round === latest);
+}
+
 /** Full view, with fresh links while the pictures live. */
 export function generationObject(server: Server, record: GenerationRecord, origin: string) {
   const { generation, attempts, images } = record;
@@ -25,13 +37,14 @@ export function generationObject(server: Server, record: GenerationRecord, origi
   return {
     id: generation.id,
     object: "image.generation",
+    operation: generation.operation,
     status: statusOf(record, now),
     created: seconds(generation.created_at),
     finished: seconds(generation.finished_at),
     model: generation.model,
     provider: generation.provider,
     requested: parsed(generation.requested),
-    sent: parsed(attempts[0]?.sent ?? null),
+    sent: parsed(answeringAttempt(record)?.sent ?? null),
     data: images.map((image) => {
       const expires = Math.floor(image.expires_at / 1000);
       const alive = image.deleted_at === null && image.expires_at > now;
@@ -52,13 +65,24 @@ export function generationObject(server: Server, record: GenerationRecord, origi
     attempts: attempts.map((attempt) => ({
       provider: attempt.provider,
       model: attempt.model,
+      round: attempt.round,
       status: attempt.status,
       started: seconds(attempt.started_at),
       finished: seconds(attempt.finished_at),
+      timings: timingsOf(attempt),
       upstream_id: attempt.upstream_id,
       error: attemptError(attempt.error),
       sent: parsed(attempt.sent),
     })),
+  };
+}
+
+/** Milliseconds; null where it did not come to that. */
+function timingsOf({ started_at, sent_at, first_byte_at, finished_at }: GenerationRecord["attempts"][number]) {
+  return {
+    queued_ms: sent_at === null ? null : sent_at - started_at,
+    first_byte_ms: sent_at === null || first_byte_at === null ? null : first_byte_at - sent_at,
+    total_ms: finished_at === null ? null : finished_at - started_at,
   };
 }
 

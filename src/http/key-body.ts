@@ -19,6 +19,7 @@ import type { KeyKind, LimitReset } from "../database.ts";
 import { PublicError } from "../errors.ts";
 import { isDay } from "../iso-time.ts";
 import { type Nanos, parseJsonUsd } from "../money.ts";
+import { readWebhookUrl } from "../webhooks/url.ts";
 
 const maxNameLength = 200;
 /** Up to here (2^53 nano-dollars, rounded down) a driver reads amounts exactly. A larger budget is better none. */
@@ -42,6 +43,8 @@ export interface KeyRules {
   /** Ids of the adapters. */
   providers: readonly string[];
   now: number;
+  /** Origins of webhook recipients that may be plain http; none when left out. */
+  webhookOrigins?: readonly string[];
 }
 
 const settingNames = [
@@ -52,6 +55,7 @@ const settingNames = [
   "allowed_providers",
   "allowed_models",
   "rate_limit",
+  "webhook_url",
 ];
 const newKeyNames = [...settingNames, "type"];
 const changeNames = [...settingNames, "disabled"];
@@ -109,6 +113,9 @@ function parseSettings({ fields, limitLiteral }: KeyBody, kind: KeyKind, rules: 
     settings.allowedModels = parseIds("allowed_models", models, known, message);
   }
   if (fields.rate_limit !== undefined) Object.assign(settings, parseRates(fields.rate_limit));
+  if (fields.webhook_url !== undefined) {
+    settings.webhookUrl = readWebhookUrl(fields.webhook_url, rules.webhookOrigins ?? []);
+  }
   return settings;
 }
 
@@ -118,6 +125,9 @@ function refuseLimits(fields: Record<string, unknown>): void {
     if (fields[name] === undefined || fields[name] === null) continue;
     throw invalidValue(name, `Invalid '${name}': a management key makes no images, so it would limit nothing.`);
   }
+  if (fields.webhook_url === undefined || fields.webhook_url === null) return;
+  const message = "Invalid 'webhook_url': a management key makes no images, so nothing would be sent.";
+  throw invalidValue("webhook_url", message);
 }
 
 function parseName(value: unknown): string {

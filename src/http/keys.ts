@@ -105,8 +105,9 @@ async function readFigures(server: Server, hash: string): Promise<KeyFigures> {
   return figures;
 }
 
-function rulesOf({ catalogue, providers, clock }: Server): KeyRules {
-  return { catalogue, providers: providers.all.map(({ adapter }) => adapter.id), now: clock.now() };
+function rulesOf({ catalogue, providers, clock, config }: Server): KeyRules {
+  const { webhookOrigins } = config;
+  return { catalogue, providers: providers.all.map(({ adapter }) => adapter.id), now: clock.now(), webhookOrigins };
 }
 
 async function readKeyBody(c: HttpContext): Promise<KeyBody> {

@@ -23,6 +23,8 @@ export function addModels(app: Hono<Env>, server: Server): void {
     }
     return model;
   };
+  /** Prices carry dates. */
+  const today = () => new Date(server.clock.now()).toISOString();
   methods(app, "/v1/models", {
     GET: async (c) => {
       const key = await authenticate(server, c);
@@ -37,13 +39,13 @@ export function addModels(app: Hono<Env>, server: Server): void {
         );
       }
       const models = wanted === "text" ? [] : server.catalogue.models.filter((model) => mayUse(key, model));
-      return c.json({ object: "list", data: models.map(listModel) });
+      return c.json({ object: "list", data: models.map((model) => listModel(model, today())) });
     },
   });
   methods(app, "/v1/models/:id", {
     GET: async (c) => {
       const key = await authenticate(server, c);
-      return c.json(listModel(find(key, c.req.param("id") ?? "")));
+      return c.json(listModel(find(key, c.req.param("id") ?? ""), today()));
     },
   });
   methods(app, "/v1/models/:author/:slug", {
@@ -51,15 +53,15 @@ export function addModels(app: Hono<Env>, server: Server): void {
       const key = await authenticate(server, c);
       const { author = "", slug = "" } = c.req.param();
       // A bare id, or one with an encoded slash, is one segment: this is `{id}/endpoints` then.
-      if (slug === "endpoints") return c.json({ object: "list", data: listEndpoints(find(key, author)) });
-      return c.json(listModel(find(key, `${author}/${slug}`)));
+      if (slug === "endpoints") return c.json({ object: "list", data: listEndpoints(find(key, author), today()) });
+      return c.json(listModel(find(key, `${author}/${slug}`), today()));
     },
   });
   methods(app, "/v1/models/:author/:slug/endpoints", {
     GET: async (c) => {
       const key = await authenticate(server, c);
       const model = find(key, `${c.req.param("author")}/${c.req.param("slug")}`);
-      const data = listEndpoints(model).filter(({ provider_id }) => mayUseProvider(key, provider_id));
+      const data = listEndpoints(model, today()).filter(({ provider_id }) => mayUseProvider(key, provider_id));
       return c.json({ object: "list", data });
     },
   });

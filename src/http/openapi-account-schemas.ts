@@ -23,6 +23,13 @@ const rates = {
   concurrent: rate("Generations at once."),
 };
 const ids = (description: string): Schema => ({ type: ["array", "null"], items: text(), minItems: 1, description });
+const webhookUrlSetting: Schema = {
+  type: ["string", "null"],
+  format: "uri",
+  minLength: 1,
+  maxLength: 2_048,
+  description: "Where events of its generations go, unless a request says otherwise; https. Null: nowhere.",
+};
 
 /** What a body may say about a key. */
 const settings: Record<string, Schema> = {
@@ -52,6 +59,7 @@ const settings: Record<string, Schema> = {
     description:
       "`requests_per_minute` (in any sixty seconds), `requests_per_day` (UTC), `concurrent` (at once); null lifts.",
   },
+  webhook_url: webhookUrlSetting,
 };
 
 export const accountSchemas: Record<string, Schema> = {
@@ -95,6 +103,7 @@ export const accountSchemas: Record<string, Schema> = {
     usage_weekly: usd("Charged since Monday."),
     usage_monthly: usd("Charged since the first of the month."),
     rate_limit: object(rates),
+    webhook_url: webhookUrlSetting,
     created_at: dateTime("When it was made."),
     updated_at: orNull(dateTime("When it was last changed.")),
     expires_at: orNull(dateTime("When it stops working.")),
@@ -145,5 +154,36 @@ export const accountSchemas: Record<string, Schema> = {
     start_time: dateTime("From here on."),
     end_time: dateTime("Up to here, not including it."),
     data_points: list(object({ timestamp: dateTime("Where the hour, day or month begins."), ...used })),
+  }),
+  ProviderList: object({ data: list(ref("Provider")) }),
+  Provider: object({
+    id: text("As in requests and reports."),
+    name: text(),
+    configured: { type: "boolean", description: "Whether it has an address and, where it needs one, a key." },
+    base_url: { type: ["string", "null"] },
+    credentials: list(
+      object({
+        credential: text("Eight digits of the credential's hash; empty for a server that needs none."),
+        running: { type: "integer", description: "Calls under way." },
+        waiting: { type: "integer", description: "Calls waiting for a place." },
+        parked: {
+          ...orNull(object({ reason: text("`quota`, `auth` or `rate_limited`."), until: dateTime("") })),
+          description: "Left alone for a while, where there is another.",
+        },
+        routes: list(
+          object({
+            model: text("The provider's name of the model."),
+            state: { enum: ["closed", "degraded", "open", "half_open"], description: "Of its breaker." },
+          }),
+        ),
+      }),
+    ),
+    latencies: list(
+      object({
+        model: text("The provider's name of the model."),
+        base_url: text(),
+        mean_ms: { type: "integer", description: "Running mean of successful calls." },
+      }),
+    ),
   }),
 };

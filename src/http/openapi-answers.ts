@@ -29,7 +29,16 @@ export const upstream: ErrorCode[] = [
   "provider_not_configured",
   "provider_quota_exhausted",
   "price_unknown",
+  "no_available_provider",
 ];
+/** Of a client's pictures. */
+export const pictureChecks: ErrorCode[] = ["invalid_image_file"];
+
+const picture = { schema: { type: "string", contentMediaType: "image/png", description: "The file's bytes." } };
+const types = ["png", "jpeg", "webp", "gif", "svg+xml"];
+export const pictures: NonNullable<Answer["content"]> = Object.fromEntries(
+  types.map((type) => [`image/${type}`, picture]),
+);
 
 export const json = (schema: Schema) => ({ "application/json": { schema } });
 export const headers = (...names: string[]) =>

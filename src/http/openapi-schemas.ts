@@ -14,6 +14,7 @@ export interface Schema {
   items?: Schema;
   allOf?: Schema[];
   anyOf?: Schema[];
+  oneOf?: Schema[];
   [keyword: string]: unknown;
 }
 
@@ -30,6 +31,10 @@ export const text = (description?: string): Schema => ({
   ...(description === undefined ? {} : { description }),
 });
 const integer = (description: string): Schema => ({ type: "integer", description });
+const milliseconds = (description: string): Schema => ({
+  type: ["integer", "null"],
+  description: `${description} Milliseconds, null where it did not come to that.`,
+});
 const unixSeconds = (description: string): Schema => integer(`${description} Unix seconds.`);
 
 /** A generation as a flat record. */
@@ -67,6 +72,10 @@ export const answerSchemas: Record<string, Schema> = {
     {
       created: unixSeconds("When the pictures were ready."),
       data: list(ref("Image"), { minItems: 1 }),
+      background: text("Only where the vendor echoes it."),
+      output_format: text("Only where the vendor echoes it."),
+      quality: text("Only where the vendor echoes it."),
+      safety_identifier: text("Only where the vendor echoes it."),
       size: {
         type: "string",
         pattern: "^\\d+x\\d+$",
@@ -74,7 +83,7 @@ export const answerSchemas: Record<string, Schema> = {
       },
       usage: { type: "object", description: "Token counts, only where the vendor reports them." },
     },
-    ["size", "usage"],
+    ["background", "output_format", "quality", "safety_identifier", "size", "usage"],
   ),
   Image: {
     ...object(
@@ -94,6 +103,7 @@ export const answerSchemas: Record<string, Schema> = {
   Generation: object({
     id: text("`gen-…`, also in `x-arouter-generation-id`."),
     object: { const: "image.generation" },
+    operation: { enum: ["generate", "edit"] },
     status: {
       enum: ["queued", "running", "succeeded", "failed", "canceled", "expired"],
       description: "`expired`: it succeeded, and its bytes are gone.",
@@ -104,9 +114,12 @@ export const answerSchemas: Record<string, Schema> = {
     provider: text(),
     requested: {
       type: "object",
-      description: "The parameters as the client gave them. The prompt goes after the hour.",
+      description:
+        "The parameters as the client gave them; pictures as their SHA-256, size and type. The prompt goes after the hour.",
     },
-    sent: { description: "The body of the first upstream call, as it was sent." },
+    sent: {
+      description: "What was sent for it: the body of the call that answered, or of the first of the last ones.",
+    },
     data: list(
       object(
         {
@@ -129,10 +142,16 @@ export const answerSchemas: Record<string, Schema> = {
       object({
         provider: text(),
         model: text("The provider's name of the model."),
+        round: integer("From 0; every retry and every fallback is a round of its own."),
         status: { enum: ["running", "succeeded", "failed", "canceled"] },
         started: unixSeconds(""),
         finished: { type: ["integer", "null"] },
-        upstream_id: { type: ["string", "null"] },
+        timings: object({
+          queued_ms: milliseconds("Until it was sent."),
+          first_byte_ms: milliseconds("From then to the answer's first byte."),
+          total_ms: milliseconds("From beginning to end."),
+        }),
+        upstream_id: { type: ["string", "null"], description: "The provider's own id for it." },
         error: orNull(object({ class: text("The class of the failure.") })),
         sent: { description: "The body of this upstream call." },
       }),
@@ -163,32 +182,67 @@ export const answerSchemas: Record<string, Schema> = {
     name: text(),
     description: text(),
     architecture: object({ input_modalities: list(text()), output_modalities: list(text()) }),
-    pricing: ref("Pricing"),
+    operations: list({ enum: ["generate", "edit"] }),
+    edit: {
+      ...orNull(
+        object({
+          max_images: integer("Most pictures in one request."),
+          mask: { type: "boolean" },
+          markup: { type: "boolean" },
+          input_types: list(text()),
+        }),
+      ),
+      description: "What an edit can be given; null for a model that cannot edit.",
+    },
+    streams: { type: "boolean", description: "Whether a stream can carry previews; a finished picture it always can." },
+    pricing: { ...ref("Pricing"), description: "Of the first route." },
     supported_parameters: list(text()),
     default_parameters: { type: "object", description: "What a request without the parameter gets." },
     expiration_date: { type: ["string", "null"], format: "date", description: "The vendor's last day for the model." },
     parameters: {
       type: "object",
       description: "The rule of every parameter, as data and in words.",
-      additionalProperties: object({ type: text(), description: text(), required: { type: "boolean" }, rule: text() }),
+      additionalProperties: ref("ParameterRule"),
     },
     lifecycle: object({ end_date: { type: ["string", "null"] }, successor: { type: ["string", "null"] } }),
   }),
-  Pricing: object({
-    currency: { const: "USD" },
-    unit: { const: "image" },
-    rows: list(object({ size: text(), quality: text(), usd: text("Decimal string.") }, ["size", "quality"]), {
-      description: "The first row that fits a request is its price.",
-    }),
-    source: text(),
-    checked: { type: "string", format: "date" },
-  }),
   EndpointList: object({ object: { const: "list" }, data: list(ref("Endpoint")) }),
-  Endpoint: object({
-    provider_id: text(),
-    provider_name: text(),
-    model: text("The provider's name of the model."),
-    pricing: ref("Pricing"),
-    supported_parameters: list(text()),
+  Endpoint: object(
+    {
+      provider_id: text(),
+      provider_name: text(),
+      model: text("The provider's name of the model."),
+      operations: list({ enum: ["generate", "edit"] }),
+      streams: { type: "boolean", description: "Whether it can send previews." },
+      pricing: ref("Pricing"),
+      dated_pricing: list(ref("Pricing"), { description: "Prices that have been or will be, oldest first." }),
+      supported_parameters: list(text(), {
+        description: "What this route can honour, some of it not with every value.",
+      }),
+    },
+    ["dated_pricing"],
+  ),
+  Quote: object({
+    object: { const: "image.quote" },
+    operation: { enum: ["generate", "edit"] },
+    model: text("The first model that can honour the request."),
+    n: integer("How many images."),
+    quote_usd: {
+      type: "number",
+      description: "The most that it can cost: the dearest route's quote. It would be held.",
+    },
+    unseen_images: integer("Pictures named by links, which are not fetched: each is taken for 2048x2048 pixels."),
+    routes: list(
+      object({
+        provider: text(),
+        model: text(),
+        upstream_model: text("The provider's name of the model."),
+        quote_usd: { type: "number", description: "The most that it can cost by this route." },
+        price_rule: text("The price rule that it would be charged by."),
+        calls: integer("How many upstream calls it would be."),
+        sent: { description: "The body of the first of them." },
+      }),
+      { description: "In the order in which they would be tried." },
+    ),
   }),
 };

@@ -6,9 +6,14 @@
 import type { Catalogue } from "../catalogue/index.ts";
 import { errorTable } from "../errors.ts";
 import { accountSchemas } from "./openapi-account-schemas.ts";
+import { eventSchemas } from "./openapi-events.ts";
 import { paths } from "./openapi-paths.ts";
-import { anyRequestSchema, requestSchema, requestSchemaName } from "./openapi-requests.ts";
-import { answerSchemas, type Schema } from "./openapi-schemas.ts";
+import { priceSchemas } from "./openapi-prices.ts";
+import { anyRequestSchema, pictureSchema, requestSchema, requestSchemaName } from "./openapi-requests.ts";
+import { formSchema, preferencesSchema, routedSchema } from "./openapi-routing.ts";
+import { ruleSchema } from "./openapi-rules.ts";
+import { answerSchemas, ref, type Schema } from "./openapi-schemas.ts";
+import { webhookEvents, webhookSchemas } from "./openapi-webhooks.ts";
 
 export interface Operation {
   operationId: string;
@@ -51,6 +56,8 @@ export interface OpenApiDocument {
   security: Record<string, string[]>[];
   tags: { name: string; description: string }[];
   paths: Record<string, Partial<Record<"get" | "head" | "post" | "patch" | "delete" | "options", Operation>>>;
+  /** What this router sends, by itself. */
+  webhooks: Record<string, { post: Operation }>;
   components: {
     schemas: Record<string, Schema>;
     headers: Record<string, { description: string; schema: Schema }>;
@@ -88,12 +95,15 @@ const headers: OpenApiDocument["components"]["headers"] = {
   },
   "x-ratelimit-remaining": { description: "How many of them are left.", schema: { type: "integer" } },
   "x-ratelimit-reset": { description: "When one more fits. Unix seconds.", schema: { type: "integer" } },
+  location: { description: "Where the generation is.", schema: text },
+  "preference-applied": { description: "`respond-async`", schema: text },
   etag: { description: "The image's id in quotes: its bytes never change.", schema: text },
   "cache-control": { description: "Not longer than the link lives.", schema: text },
   "accept-ranges": { description: "`bytes`", schema: text },
   "content-range": { description: "Which bytes of how many.", schema: text },
   deprecation: { description: "RFC 9745, for models with an end date.", schema: text },
   sunset: { description: "RFC 8594, for models with an end date.", schema: text },
+  link: { description: 'RFC 8288, for models with a successor: `rel="successor-version"`.', schema: text },
 };
 
 const description = [
@@ -103,7 +113,11 @@ const description = [
 
 /** @param origin the router's public origin where the operator set one; else the description's own */
 export function openApiDocument(catalogue: Catalogue, version: string, origin: string | undefined): OpenApiDocument {
-  const requests = catalogue.models.map((model) => [requestSchemaName(model), requestSchema(model)] as const);
+  const requests = (["generate", "edit"] as const).flatMap((operation) =>
+    catalogue.models
+      .filter(({ operations }) => operations.includes(operation))
+      .map((model) => [requestSchemaName(model, operation), requestSchema(model, operation)] as const),
+  );
   return {
     openapi: "3.1.0",
     info: {
@@ -119,16 +133,30 @@ export function openApiDocument(catalogue: Catalogue, version: string, origin: s
       { name: "Images", description: "Making images and looking at what was made." },
       { name: "Keys", description: "Handing out keys with budgets and limits, and what a key may know of itself." },
       { name: "Reports", description: "What was made and what it cost; all agree with the ledger to the nano-dollar." },
+      { name: "Webhooks", description: "What signs the events of finished generations, and whether they arrived." },
       { name: "Models", description: "What there is, with every rule and price." },
       { name: "Router", description: "The router itself; open without a key." },
     ],
     paths,
+    webhooks: webhookEvents,
     components: {
       schemas: {
-        ImageRequest: anyRequestSchema(catalogue.models),
+        ImageRequest: { anyOf: [ref("ModelRequest"), ref("RoutedRequest")] },
+        ModelRequest: anyRequestSchema(catalogue.models),
+        RoutedRequest: routedSchema(false),
+        EditRequest: { anyOf: [ref("ModelEdit"), ref("RoutedEdit")] },
+        ModelEdit: anyRequestSchema(catalogue.models, "edit"),
+        RoutedEdit: routedSchema(true),
+        EditForm: formSchema,
+        Picture: pictureSchema,
+        Preferences: preferencesSchema,
         ...Object.fromEntries(requests),
         ...answerSchemas,
+        ParameterRule: ruleSchema,
+        ...eventSchemas,
+        ...priceSchemas,
         ...accountSchemas,
+        ...webhookSchemas,
       },
       headers,
       securitySchemes: {

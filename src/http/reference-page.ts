@@ -11,10 +11,20 @@ interface Entry {
 }
 
 /** Property tables of these would only repeat what stands elsewhere on the page. */
-const shownElsewhere = /^(ImageRequest|ErrorCode$|NewKey$|KeyChanges$)/;
+const shownElsewhere =
+  /^((Image|Edit)Request\.|(Image|Edit)Request$|Model(Request|Edit)$|EditForm$|ErrorCode$|NewKey$|KeyChanges$)/;
+
+/** Made once: it is long, and open to everybody. */
+const pages = new WeakMap<OpenApiDocument, Html>();
 
 export function referencePage(document: OpenApiDocument): Html {
-  const entries = Object.entries(document.paths).flatMap(([path, operations]) =>
+  const made = pages.get(document) ?? render(document);
+  pages.set(document, made);
+  return made;
+}
+
+function render(document: OpenApiDocument): Html {
+  const entries = Object.entries({ ...document.paths, ...document.webhooks }).flatMap(([path, operations]) =>
     Object.entries(operations).map(([method, operation]): Entry => ({ method, path, operation })),
   );
   const groups = document.tags.map((tag) => ({
@@ -58,13 +68,19 @@ function operationSection(document: OpenApiDocument, { method, path, operation }
   const { summary, description, parameters = [], requestBody, responses, security } = operation;
   return html`<section class="operation" id="${operation.operationId}">
 <h3>${summary}</h3>
-<div class="path"><span class="method ${method}">${method.toUpperCase()}</span><code>${path}</code>${security?.length === 0 ? html`<span class="pill">open</span>` : ""}</div>
+<div class="path"><span class="method ${method}">${method.toUpperCase()}</span><code>${path}</code>${pillOf(path, security)}</div>
 ${description === undefined ? "" : words(description)}
 ${parameters.length === 0 ? "" : html`<h4>Parameters</h4>${parameterTable(parameters)}`}
 ${requestBody === undefined ? "" : html`<h4>Body</h4>${bodySections(document, requestBody)}`}
 <h4>Answers</h4>
 ${answerTable(responses)}
 </section>`;
+}
+
+function pillOf(path: string, security: Operation["security"]): Html | string {
+  // What this router sends has a name instead of a path.
+  if (!path.startsWith("/")) return html`<span class="pill">sent by the router</span>`;
+  return security?.length === 0 ? html`<span class="pill">open</span>` : "";
 }
 
 function parameterTable(parameters: Parameter[]): Html {
@@ -79,18 +95,33 @@ function parameterTable(parameters: Parameter[]): Html {
 }
 
 function bodySections(document: OpenApiDocument, { content }: NonNullable<Operation["requestBody"]>): Html {
-  const name = content["application/json"]?.schema.$ref?.split("/").at(-1) ?? "";
-  return name === "ImageRequest" ? requestSections(document) : propertyTable(document.components.schemas[name] ?? {});
+  return html`${Object.entries(content).map(([type, { schema }]) => {
+    const name = nameOf(schema);
+    const form = Object.keys(content).length === 1 ? "" : html`<p><code>${type}</code>:</p>`;
+    if (name === "ImageRequest" || name === "EditRequest") return html`${form}${requestSections(document, name)}`;
+    if (schema.anyOf !== undefined)
+      return html`<p>Like the body of ${separated(
+        schema.anyOf.map((one) => html`<code>${nameOf(one)}</code>`),
+        " or ",
+      )}.</p>`;
+    const named = document.components.schemas[name] ?? {};
+    return html`${form}${words(named.description ?? "")}${propertyTable(named)}`;
+  })}`;
 }
 
-/** The body of a generation: one folded table per model. */
-function requestSections(document: OpenApiDocument): Html {
-  const { ImageRequest: any, ...schemas } = document.components.schemas;
-  const models = Object.entries(schemas).filter(([name]) => name.startsWith("ImageRequest."));
-  return html`${words(any?.description ?? "")}
+const nameOf = ({ $ref: target = "" }: Schema): string => target.split("/").at(-1) ?? "";
+
+/** The body of a generation or an edit: what several models take, and one folded table per model. */
+function requestSections(document: OpenApiDocument, name: "ImageRequest" | "EditRequest"): Html {
+  const { schemas } = document.components;
+  const [any, routed, prefix] =
+    name === "ImageRequest" ? ["ModelRequest", "RoutedRequest", "request"] : ["ModelEdit", "RoutedEdit", "edit"];
+  const models = Object.entries(schemas).filter(([one]) => one.startsWith(`${name}.`));
+  return html`${words(schemas[any ?? ""]?.description ?? "")}
+<p>With <code>models</code>: ${separated([typeInWords({ $ref: `#/components/schemas/${routed}` })])}.</p>
 ${models.map(
   ([, schema]) => html`<details><summary>${schema.title}</summary>
-<div id="request-${schema.title}">${words(schema.description ?? "")}
+<div id="${prefix}-${schema.title}">${words(schema.description ?? "")}
 ${propertyTable(schema)}</div></details>`,
 )}`;
 }
@@ -107,6 +138,8 @@ function answerTable(responses: Record<string, Answer>): Html {
 }
 
 function bodyInWords(type: string, schema: Schema): Html {
+  if (type === "text/event-stream" && schema.anyOf !== undefined)
+    return html`<code>${type}</code> of ${separated(schema.anyOf.map((one) => typeInWords(one)))}`;
   if (type !== "application/json") return html`<code>${type}</code>`;
   const first = schema.allOf?.[0] ?? schema;
   return typeInWords(first);
@@ -128,7 +161,14 @@ function schemaSection(name: string, schema: Schema): Html {
   return html`<section class="schema" id="schema-${name}">
 <h3>${name}</h3>
 ${schema.description === undefined ? "" : words(schema.description)}
-${propertyTable(schema)}
+${
+  schema.oneOf === undefined
+    ? propertyTable(schema)
+    : html`<p>${separated(
+        schema.oneOf.map((one) => typeInWords(one)),
+        " or ",
+      )}</p>`
+}
 </section>`;
 }
 
@@ -159,10 +199,12 @@ function typeInWords(schema: Schema): Html {
     const name = target.split("/").at(-1) ?? "";
     return html`<a href="#${name === "ErrorCode" ? "errors" : `schema-${name}`}">${name}</a>`;
   }
+  if (schema.contentMediaType !== undefined) return html`file`;
   if ("const" in schema) return html`<code>${JSON.stringify(schema.const)}</code>`;
-  if (Array.isArray(schema.anyOf))
+  const either = schema.anyOf ?? schema.oneOf;
+  if (either !== undefined)
     return separated(
-      schema.anyOf.map((one: Schema) => typeInWords(one)),
+      either.map((one) => typeInWords(one)),
       " or ",
     );
   if (schema.type === "array") return html`list of ${typeInWords(schema.items ?? {})}`;

@@ -5,7 +5,7 @@ import type { HttpContext, Server } from "./types.ts";
 
 export const maxJsonBytes = 10 << 20;
 /** After a body that is too large, this much more is read, so that the client gets to see the answer. */
-const drainBytes = 1 << 20;
+export const drainBytes = 1 << 20;
 
 /**
  * The key behind `Authorization: Bearer`, `X-Api-Key` or `?key=`, in this order.
@@ -49,26 +49,40 @@ export function originOf(server: Server, c: HttpContext): string {
 /** What `JSON.parse` takes. Only the source tells a number as it was written, before it was rounded. */
 export type Reviver = (this: unknown, name: string, value: unknown, context?: { source?: string }) => unknown;
 
+/** Without its parameters, in lower case; empty where none is sent. */
+export function contentTypeOf(c: HttpContext): string {
+  return c.req.header("content-type")?.split(";")[0]?.trim().toLowerCase() ?? "";
+}
+
+/** @throws PublicError unsupported_media_type for a compressed body */
+export function requireIdentity(c: HttpContext): void {
+  const encoding = c.req.header("content-encoding")?.toLowerCase() ?? "identity";
+  if (encoding === "identity") return;
+  throw new PublicError(
+    "unsupported_media_type",
+    `Unsupported content encoding '${encoding}'. Send the body as it is.`,
+  );
+}
+
 /**
  * The request's body as a JSON object.
+ * @param options maxBytes: a larger body is refused. accepted: what else than JSON may be sent here, for the refusal
  * @throws PublicError unsupported_media_type, payload_too_large, invalid_json, invalid_type
  */
-export async function readJsonObject(c: HttpContext, reviver?: Reviver): Promise<Record<string, unknown>> {
-  const contentType = c.req.header("content-type")?.split(";")[0]?.trim().toLowerCase() ?? "";
+export async function readJsonObject(
+  c: HttpContext,
+  reviver?: Reviver,
+  { maxBytes = maxJsonBytes, accepted = "" }: { maxBytes?: number; accepted?: string } = {},
+): Promise<Record<string, unknown>> {
+  const contentType = contentTypeOf(c);
   if (contentType !== "" && contentType !== "application/json" && !contentType.endsWith("+json")) {
     throw new PublicError(
       "unsupported_media_type",
-      `Unsupported content type '${contentType}'. Send 'application/json'.`,
+      `Unsupported content type '${contentType}'. Send 'application/json'${accepted === "" ? "" : ` or '${accepted}'`}.`,
     );
   }
-  const encoding = c.req.header("content-encoding")?.toLowerCase() ?? "identity";
-  if (encoding !== "identity") {
-    throw new PublicError(
-      "unsupported_media_type",
-      `Unsupported content encoding '${encoding}'. Send the body as it is.`,
-    );
-  }
-  const bytes = await readBody(c.req.raw);
+  requireIdentity(c);
+  const bytes = await readBody(c.req.raw, maxBytes);
   let value: unknown;
   try {
     value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes), reviver);
@@ -81,19 +95,19 @@ export async function readJsonObject(c: HttpContext, reviver?: Reviver): Promise
   return value as Record<string, unknown>;
 }
 
-async function readBody(request: Request): Promise<Uint8Array> {
+async function readBody(request: Request, maxBytes: number): Promise<Uint8Array> {
   const declared = Number(request.headers.get("content-length") ?? 0);
-  if (declared <= maxJsonBytes && !request.headers.has("transfer-encoding"))
+  if (declared <= maxBytes && !request.headers.has("transfer-encoding"))
     return new Uint8Array(await request.arrayBuffer());
   const chunks: Uint8Array[] = [];
   let bytes = 0;
   for await (const chunk of request.body ?? []) {
     bytes += chunk.length;
-    if (bytes <= maxJsonBytes) chunks.push(chunk);
-    else if (bytes > maxJsonBytes + drainBytes) break;
+    if (bytes <= maxBytes) chunks.push(chunk);
+    else if (bytes > maxBytes + drainBytes) break;
   }
-  if (bytes > maxJsonBytes) {
-    throw new PublicError("payload_too_large", `The request body is larger than ${maxJsonBytes} bytes.`);
+  if (bytes > maxBytes) {
+    throw new PublicError("payload_too_large", `The request body is larger than ${maxBytes} bytes.`);
   }
   return Buffer.concat(chunks);
 }

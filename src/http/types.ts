@@ -27,6 +27,8 @@ export interface Env {
   Bindings: {
     /** Lifts the runtime's idle limit for this request: a generation may take minutes. */
     keepOpen(request: Request): void;
+    /** The client's address as the connection has it: behind a reverse proxy, the proxy's. Null when it has gone. */
+    address(): string | null;
   };
   Variables: { requestId: string; log: LogFields };
 }

@@ -99,9 +99,16 @@ describe("the reference", () => {
   test("shows every path, model, parameter and error code of the description", async () => {
     const html = await (await page("/docs")).text();
     const document = (await (await fetch(`${router.url}/openapi.json`)).json()) as OpenApiDocument;
-    for (const path of Object.keys(document.paths)) expect(html).toContain(`<code>${path}</code>`);
+    for (const path of Object.keys({ ...document.paths, ...document.webhooks }))
+      expect(html).toContain(`<code>${path}</code>`);
+    for (const media of ["multipart/form-data", "text/event-stream"]) expect(html).toContain(`<code>${media}</code>`);
+    for (const model of ["openai/gpt-image-2", "black-forest-labs/flux-2-pro"])
+      expect(html).toContain(`id="edit-${model}"`);
     for (const code of Object.keys(errorTable)) expect(html).toContain(`<code>${code}</code>`);
-    for (const name of ["negative_prompt", "aspect_ratio", "style", "image_prompt", "acme/nasty"])
+    for (const name of [
+      ...["negative_prompt", "aspect_ratio", "style", "image_prompt", "acme/nasty"],
+      ...["partial_images", "image[]", "mask", "fallback_on_refusal", "webhook_url", "output_compression"],
+    ])
       expect(html).toContain(name);
     for (const [, target] of html.matchAll(/href="#([^"]+)"/g)) expect(html).toContain(`id="${target}"`);
   });

@@ -41,7 +41,7 @@ let router: HeldRouter;
 beforeAll(async () => {
   const file = JSON.parse(readFileSync(join(import.meta.dir, "../../models/openai-dall-e-2.json"), "utf8"));
   Object.assign(file, { id: base64Model, response_format: "b64_json", max_n: 2 });
-  file.lifecycle.end_date = null;
+  file.lifecycle = { end_date: null, successor: null, note: null };
   file.parameters = { size: { ...file.parameters.size, values: ["1024x1024"] } };
   const [route] = file.routes;
   Object.assign(route, {
@@ -122,10 +122,11 @@ describe("the answer", () => {
     }
   });
 
-  test("has usage and size where the vendor reports them, in both formats", async () => {
+  test("has what OpenAI's answers have where the vendor reports it, in both formats", async () => {
     for (const response_format of ["url", "b64_json"]) {
       const answer = await imagesOf(await router.generate({ model: base64Model, prompt, response_format }));
-      expect(Object.keys(answer).sort()).toEqual(["created", "data", "size", "usage"]);
+      const echoed = ["background", "output_format", "quality", "size", "usage"];
+      expect(Object.keys(answer).sort()).toEqual([...echoed, "created", "data"].sort());
       expect(answer.size).toBe("1024x1024");
       expect(answer.usage).toMatchObject({ input_tokens: expect.any(Number), output_tokens: expect.any(Number) });
     }
@@ -180,7 +181,7 @@ describe("Accept: image/*", () => {
     router.generate({ prompt, ...body }, { key, headers: { accept } });
 
   test("answers the picture itself, with the generation's headers", async () => {
-    for (const accept of ["image/*", "image/png", "image/webp, image/*;q=0.8"]) {
+    for (const accept of ["image/*", "image/png", "image/webp, image/*;q=0.8", "application/json;q=0.1, image/*"]) {
       const before = painted.length;
       const response = await generate({ model: flux }, accept);
       expect(response.status).toBe(200);
@@ -210,7 +211,13 @@ describe("Accept: image/*", () => {
   });
 
   test("other Accept headers get JSON", async () => {
-    for (const accept of ["application/json", "*/*", "application/json, text/plain, */*"]) {
+    for (const accept of [
+      "application/json",
+      "*/*",
+      "application/json, text/plain, */*",
+      "application/json, image/*",
+      "image/*;q=0",
+    ]) {
       const response = await generate({ model: dallE2 }, accept);
       expect((await imagesOf(response)).data).toHaveLength(1);
     }

@@ -29,7 +29,9 @@ export async function startHeldRouter(
     sleep: (milliseconds, signal) => systemClock.sleep(Math.min(milliseconds, longestSleepMs), signal),
   };
   let printed = "";
-  const config = readConfig({ HOST: "127.0.0.1", PORT: "0", AROUTER_DATA: dataFolder, ...options.env });
+  // As in test/router.ts: most tests look at one call.
+  const quick = { AROUTER_UPSTREAM_RETRIES: "0" };
+  const config = readConfig({ HOST: "127.0.0.1", PORT: "0", AROUTER_DATA: dataFolder, ...quick, ...options.env });
   const server = await serve(config, {
     clock,
     logger: options.logger ?? createLogger("silent"),

@@ -3,6 +3,8 @@ import { describe, expect, test } from "bun:test";
 import { Glob } from "bun";
 import { readConfig } from "../../src/config.ts";
 import { type ErrorCode, errorTable } from "../../src/errors.ts";
+import { createMetrics } from "../../src/observe/metrics.ts";
+import { systemClock } from "../../src/ports.ts";
 import { adapters } from "../../src/providers/index.ts";
 import { codesIn, read, root, tableOf } from "../journeys/documents.ts";
 
@@ -73,5 +75,49 @@ describe("docs/reference/settings.md", () => {
     const text = read("docs/reference/settings.md").split("## Refused for now")[1] ?? "";
     expect(codesIn(text)).toEqual(refused);
     for (const name of refused) expect(() => readConfig({ [name]: "something" })).toThrow(name);
+  });
+});
+
+describe("docs/reference/metrics.md", () => {
+  /** Every metric with something in it. */
+  async function fedMetrics(): Promise<string> {
+    const parked = { reason: "quota", untilMs: 1 };
+    const routes = [{ model: "m", state: "open" }];
+    const metrics = createMetrics({
+      version: "1",
+      clock: systemClock,
+      credentials: () => [{ provider: "openai", credential: "0123abcd", running: 1, waiting: 1, parked, routes }],
+      generationsRunning: () => 1,
+      heldNanos: async () => 1n,
+      webhooksPending: async () => 1,
+    });
+    const [model, provider, durationMs] = ["openai/gpt-image-2", "openai", 1];
+    metrics.requestEnded({ method: "GET", route: "/", status: 200, code: null, durationMs });
+    metrics.generationEnded({
+      ...{ model, provider, durationMs, operation: "generate", status: "succeeded", code: null, images: 1 },
+      costNanos: 1n,
+    });
+    metrics.attemptEnded({ provider, model, outcome: "delivered", durationMs, queuedMs: 1 });
+    metrics.retried({ provider, model });
+    metrics.fellBack({ fromProvider: provider, toProvider: "azure", toModel: model });
+    metrics.streamOpened();
+    return (await metrics.read()).text;
+  }
+
+  test("lists every metric of our own with its type and labels, and no other", async () => {
+    const text = await fedMetrics();
+    const real = [...text.matchAll(/^# TYPE (arouter_\w+) (\w+)$/gm)].map(([, name = "", type = ""]) => {
+      const [, labels = ""] = new RegExp(`^${name}(?:_bucket)?(?:\\{(.*)\\})? `, "m").exec(text) ?? [];
+      const names = [...labels.matchAll(/(\w+)="/g)].map(([, label = ""]) => label).filter((label) => label !== "le");
+      return { name, type, labels: names.sort() };
+    });
+    expect(real.length).toBeGreaterThan(10);
+    const documented = tableOf("docs/reference/metrics.md", "Name").map(([name = "", type = "", labels = ""]) => ({
+      name: name.replaceAll("`", ""),
+      type,
+      labels: codesIn(labels).sort(),
+    }));
+    const byName = (one: { name: string }, other: { name: string }) => one.name.localeCompare(other.name);
+    expect(documented.sort(byName)).toEqual(real.sort(byName));
   });
 });

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { chmodSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { loadCatalogue } from "../../src/catalogue/index.ts";
+import { loadCatalogue, type Model } from "../../src/catalogue/index.ts";
 import type { Check } from "../../src/commands/doctor-check.ts";
 import { checkProvider } from "../../src/commands/doctor-providers.ts";
 import type { Provider } from "../../src/generation/providers.ts";
@@ -32,12 +32,39 @@ async function examine(cwd: string, env: Record<string, string> = {}) {
   return { code, report, check, text: stdout };
 }
 
+/** docs/guides/add-your-own-model-file.md has it with more in it. */
+const photon = {
+  id: "luma/photon-flash",
+  name: "Photon Flash",
+  description: "A quick image model.",
+  owned_by: "luma",
+  created: 1_733_097_600,
+  aliases: [],
+  operations: ["generate"],
+  prompt: {},
+  max_n: 4,
+  response_format: "url",
+  parameters: {},
+  lifecycle: { end_date: null, successor: null, note: null },
+  routes: [
+    {
+      provider: "replicate",
+      provider_name: "Replicate",
+      model: "luma/photon-flash",
+      max_images_per_call: 1,
+      fields: { prompt: "prompt", user: null },
+      constants: {},
+      price: { unit: "image", rows: [{ usd: "0.01" }], source: "test", checked: "2026-11-22" },
+    },
+  ],
+};
+
 describe("this machine", () => {
-  test("before the first start nothing is broken, nothing is made, and every gap has a next step", async () => {
+  test("before the first start nothing is broken, nothing is made, and every gap says how to fill it", async () => {
     const cwd = emptyFolder();
     const { code, report } = await examine(cwd);
     expect(code).toBe(0);
-    expect(report).toMatchObject({ status: "warning", version: expect.any(String), runtime: `Bun ${Bun.version}` });
+    expect(report).toMatchObject({ status: "ok", version: expect.any(String), runtime: `Bun ${Bun.version}` });
     expect(report.checks.map(({ id, status }) => [id, status])).toEqual([
       ["runtime", "ok"],
       ["settings", "ok"],
@@ -47,11 +74,18 @@ describe("this machine", () => {
       ["link_secret", "ok"],
       ["port", "ok"],
       ["models", "ok"],
-      ["provider.openai", "warning"],
-      ["provider.stability", "warning"],
-      ["provider.replicate", "warning"],
-      ["provider.sandbox", "ok"],
+      ...adapters.map(({ id }) => [`provider.${id}`, "ok"]),
     ]);
+    for (const { id, settings } of adapters) {
+      const check = report.checks.find((candidate) => candidate.id === `provider.${id}`);
+      if (settings === null) continue;
+      expect(check?.facts).toMatchObject({ configured: false, keys: 0, base_url: settings.defaultBaseUrl });
+      const needed = [
+        ...(settings.keyIsOptional ? [] : [settings.keyVariable]),
+        ...(settings.defaultBaseUrl === null ? [settings.baseUrlVariable] : []),
+      ];
+      expect(check?.message).toBe(`not set up; to use it, set ${needed.join(" and ")}`);
+    }
     for (const check of report.checks) {
       expect(Object.keys(check)).toEqual(["id", "name", "status", "message", "next", "facts"]);
       expect(check.next === null).toBe(check.status === "ok");
@@ -59,20 +93,47 @@ describe("this machine", () => {
     expect(readdirSync(cwd)).toEqual([]);
   });
 
+  test.each<[string, string, string]>([
+    ["is no JSON", "{", "own/mine.json: expected JSON: "],
+    ["misses what it needs", "{}", "own/mine.json: id: "],
+    [
+      "names no provider that there is",
+      JSON.stringify({ ...photon, routes: [{ ...photon.routes[0], provider: "nobody" }] }),
+      "luma/photon-flash: route to 'nobody': expected one of the providers",
+    ],
+  ])(
+    "a model file that %s stops the start with a line for its author, and doctor says the same",
+    async (_title, text, words) => {
+      const cwd = emptyFolder();
+      mkdirSync(join(cwd, "own"));
+      writeFileSync(join(cwd, "own", "mine.json"), text);
+      const env = { PORT: "0", AROUTER_MODELS: "own" };
+      const [start, { code, check }] = await Promise.all([run(["serve"], { cwd, env }), examine(cwd, env)]);
+      expect([start.code, code]).toEqual([1, 1]);
+      expect(start.stderr).toStartWith(`arouter: ${words}`);
+      expect(start.stderr).not.toContain("    at ");
+      expect(check("models")).toMatchObject({ status: "broken", message: expect.stringContaining(words) });
+    },
+  );
+
   test("people get aligned lines with marks, each problem followed by its next step, without colour in a pipe", async () => {
     const cwd = emptyFolder();
-    const { code, stdout } = await run(["doctor"], { cwd, env: { PORT: "0", AROUTER_LINK_SECRET: "short" } });
+    const env = { PORT: "0", AROUTER_LINK_SECRET: "short", AZURE_OPENAI_API_KEY: "x" };
+    const { code, stdout } = await run(["doctor"], { cwd, env });
     expect(code).toBe(0);
     expect(stdout).not.toContain("\x1b");
     const lines = stdout.split("\n");
     expect(lines[0]).toMatch(/^ARouter \S+ on Bun \S+ \(\S+ \S+\)$/);
-    expect(lines).toContain("! Link secret      AROUTER_LINK_SECRET is short enough to be guessed");
-    expect(lines).toContain("✓ ARouter sandbox  built in, free, every model");
-    const at = lines.indexOf("! Stability AI     no key");
+    expect(lines).toContain("! Link secret        AROUTER_LINK_SECRET is short enough to be guessed");
+    expect(lines).toContain("✓ ARouter sandbox    built in, free, every model");
+    const at = lines.indexOf("! Azure OpenAI       a key, but no address");
     expect(lines[at + 1]).toBe(
-      "                   → Set STABILITY_API_KEY for stability/stable-diffusion-3-large, in the environment or in a .env file.",
+      "                     → Set AZURE_OPENAI_ENDPOINT, in the environment or in a .env file.",
     );
-    expect(lines.at(-2)).toBe("Works; 4 to look at.");
+    expect(lines.at(-2)).toBe("Works; 2 to look at.");
+    // However many providers there are, the report stays a screenful.
+    expect(lines.length).toBeLessThan(32);
+    expect(Math.max(...lines.map((line) => line.length))).toBeLessThan(120);
   });
 
   test("a running server, its keys and its port are found; no secret is shown", async () => {
@@ -156,10 +217,11 @@ describe("providers", () => {
     const { code, report, check } = await examine(emptyFolder(), env);
     replicate.clear();
     expect([code, report.status]).toEqual([0, "ok"]);
+    expect(check("provider.fal")).toMatchObject({ status: "ok", facts: { configured: false } });
     for (const id of ["openai", "stability", "replicate"]) {
       expect(check(`provider.${id}`)).toMatchObject({
         status: "ok",
-        facts: { keys: 1, accepted_keys: 1, reachable: true, own_base_url: true },
+        facts: { configured: true, keys: 1, accepted_keys: 1, reachable: true, own_base_url: true },
       });
     }
     const asked = [openai, stability, replicate].map(({ requests }) =>
@@ -244,9 +306,97 @@ describe("providers", () => {
     expect(await checkOpenAi({ ...there, ownBaseUrl: true })).toMatchObject({ status: "ok", next: null });
   });
 
-  function checkOpenAi(config: Pick<Provider, "credentials" | "baseUrl" | "ownBaseUrl">): Promise<Check> {
-    const adapter = adapters.find(({ id }) => id === "openai");
+  test("half of what a provider needs is something to look at", async () => {
+    const check = await examine(emptyFolder(), {
+      STABILITY_BASE_URL: stability.url,
+      AZURE_OPENAI_API_KEY: "az-secret",
+    });
+    expect(check.code).toBe(0);
+    expect(check.check("provider.stability")).toMatchObject({
+      status: "warning",
+      message: "an address, but no key",
+      next: expect.stringContaining("STABILITY_API_KEY"),
+    });
+    expect(check.check("provider.azure")).toMatchObject({
+      status: "warning",
+      message: "a key, but no address",
+      next: expect.stringContaining("AZURE_OPENAI_ENDPOINT"),
+    });
+    expect(check.text).not.toContain("az-secret");
+  });
+
+  describe("a server of one's own", () => {
+    const asked: Array<string | null> = [];
+    let answer = () => Response.json({ data: [] });
+    const server = Bun.serve({
+      port: 0,
+      hostname: "127.0.0.1",
+      fetch(request) {
+        asked.push(request.headers.get("authorization"));
+        return answer();
+      },
+    });
+    afterAll(() => server.stop(true));
+    const url = `http://127.0.0.1:${server.port}`;
+
+    test("needs an address only, and is asked without a key", async () => {
+      const { code, check } = await examine(emptyFolder(), { SD_SERVER_BASE_URL: `${url}/v1` });
+      expect([code, asked.splice(0)]).toEqual([0, [null]]);
+      expect(check("provider.sd-server")).toMatchObject({
+        status: "ok",
+        message: `${url}/v1: reachable`,
+        facts: { configured: true, keys: 0, reachable: true },
+      });
+    });
+
+    test("that wants a key after all says so", async () => {
+      answer = () => Response.json({ error: { message: "who are you" } }, { status: 401 });
+      const { code, check } = await examine(emptyFolder(), { VLLM_BASE_URL: `${url}/v1` });
+      answer = () => Response.json({ data: [] });
+      asked.splice(0);
+      expect(code).toBe(1);
+      expect(check("provider.vllm")).toMatchObject({
+        status: "broken",
+        message: `${url}/v1: asks for a key (HTTP 401)`,
+        next: expect.stringContaining("VLLM_API_KEY"),
+      });
+    });
+
+    test("is found in a model file as well, beside the provider's own address", async () => {
+      const address = `${url}/elsewhere/v1`;
+      const catalogueOf = (provider: string) => ({ models: [ownModel(provider, address)], find: () => undefined });
+      const check = (id: string, config: Pick<Provider, "credentials" | "baseUrl" | "ownBaseUrl">) =>
+        checkProvider({ adapter: adapterOf(id), ...config }, catalogueOf(id), "2026-11-22");
+      expect(await check("sd-server", { credentials: [""], baseUrl: null, ownBaseUrl: false })).toMatchObject({
+        status: "ok",
+        message: `${address}: reachable`,
+      });
+      const both = { credentials: ["k"], baseUrl: "http://127.0.0.1:9", ownBaseUrl: true };
+      expect(await check("sd-server", both)).toMatchObject({
+        status: "broken",
+        message: `1 key, http://127.0.0.1:9: no connection (ECONNREFUSED); 1 key, ${address}: reachable, key accepted`,
+        next: expect.stringContaining("http://127.0.0.1:9"),
+        facts: { accepted_keys: 0, reachable: false },
+      });
+      const keyless = { credentials: [], baseUrl: "https://api.openai.com/v1", ownBaseUrl: false };
+      expect(await check("openai", keyless)).toMatchObject({ status: "warning", message: "an address, but no key" });
+    });
+  });
+
+  /** A model of an operator's, at an address that only its file names. */
+  function ownModel(provider: string, baseUrl: string): Model {
+    const [base] = loadCatalogue().models;
+    if (base === undefined) throw new Error("an empty catalogue");
+    return { ...base, id: "mine/own", routes: [{ ...base.routes[0], provider, baseUrl }] };
+  }
+
+  function adapterOf(id: string) {
+    const adapter = adapters.find((candidate) => candidate.id === id);
     if (adapter === undefined) throw new Error("no such adapter");
-    return checkProvider({ adapter, ...config }, loadCatalogue(), "2026-11-22");
+    return adapter;
+  }
+
+  function checkOpenAi(config: Pick<Provider, "credentials" | "baseUrl" | "ownBaseUrl">): Promise<Check> {
+    return checkProvider({ adapter: adapterOf("openai"), ...config }, loadCatalogue(), "2026-11-22");
   }
 });

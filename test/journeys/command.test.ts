@@ -147,8 +147,8 @@ test("models lists the catalogue as /v1/models does", async () => {
     await router.remove();
   }
   const { stdout } = await run(["models"], { cwd, env: { REPLICATE_API_TOKEN: "r8_x" } });
-  expect(stdout).toMatch(/^MODEL +PROVIDERS +CONFIGURED +ENDS\n/);
-  expect(stdout).toMatch(/black-forest-labs\/flux-1-pro +replicate +yes\n/);
+  expect(stdout).toMatch(/^MODEL +PROVIDER +CONFIGURED +ENDS +OPERATIONS +PRICE\n/);
+  expect(stdout).toMatch(/black-forest-labs\/flux-1-pro +replicate +yes +generate +0\.05 \/ image\n/);
   expect(stdout).toMatch(/openai\/dall-e-3 +openai +no +2026-05-12/);
 });
 

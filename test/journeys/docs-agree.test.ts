@@ -4,7 +4,7 @@ import { existsSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
 import { Command } from "commander";
 import manifest from "../../package.json" with { type: "json" };
-import { loadCatalogue } from "../../src/catalogue/index.ts";
+import { listEndpoints, loadCatalogue } from "../../src/catalogue/index.ts";
 import { addCredits } from "../../src/commands/credits.ts";
 import { addDoctor } from "../../src/commands/doctor.ts";
 import { addGenerate } from "../../src/commands/generate.ts";
@@ -13,7 +13,7 @@ import { addLedger } from "../../src/commands/ledger.ts";
 import { addModels } from "../../src/commands/models.ts";
 import { addServe } from "../../src/commands/serve.ts";
 import { addUsage } from "../../src/commands/usage.ts";
-import { formatUsd } from "../../src/money.ts";
+import { addWebhooks } from "../../src/commands/webhooks.ts";
 import { adapters } from "../../src/providers/index.ts";
 import { blocksOf, codesIn, documents, headingsOf, linksOf, proseOf, read, root, tableOf } from "./documents.ts";
 
@@ -67,8 +67,10 @@ describe.each(current)("%s", (file) => {
       ...[...read("src/commands/generate.ts").matchAll(ofCommands)].map(([, name]) => name),
     ]);
     expect(known).toContain("AROUTER_DATA");
-    const named = read(file).match(/\b(AROUTER|OPENAI|STABILITY|REPLICATE|DATABASE)_[A-Z_]+\b/g) ?? [];
-    expect(named.filter((name) => !known.has(name))).toEqual([]);
+    const named = read(file).match(
+      /\b(AROUTER|DATABASE|[A-Z_]*OPENAI|STABILITY|REPLICATE|BFL|FAL|LOCALAI|VLLM|SGLANG|SD_SERVER)_[A-Z_]+\b/g,
+    );
+    expect((named ?? []).filter((name) => !known.has(name))).toEqual([]);
   });
 
   test("names only commands, options and scripts that exist", () => {
@@ -84,7 +86,8 @@ describe.each(current)("%s", (file) => {
 });
 
 const program = new Command("arouter");
-for (const add of [addServe, addGenerate, addKeys, addCredits, addModels, addUsage, addLedger, addDoctor]) add(program);
+for (const add of [addServe, addGenerate, addKeys, addCredits, addModels, addUsage, addLedger, addWebhooks, addDoctor])
+  add(program);
 
 function checkCommand(rest: string): void {
   let command = program;
@@ -133,27 +136,60 @@ describe("tables of the READMEs", () => {
   const catalogue = loadCatalogue();
 
   test.each([
-    ["README.md", "Model"],
-    ["README.zh-Hant.md", "模型"],
-  ])("%s has the catalogue's models, sizes and prices", (file, heading) => {
+    ["README.md", "Model", ["yes", "no"]],
+    ["README.zh-Hant.md", "模型", ["可", "不可", "有", "無"]],
+  ] as const)("%s has the catalogue's models, what they can, their providers and prices", (file, heading, words) => {
+    const [yes, , has = yes] = words;
     const rows = tableOf(file, heading);
-    expect(rows.map(([id = ""]) => id.replaceAll("`", "")).sort()).toEqual(catalogue.models.map(({ id }) => id));
-    for (const [id = "", sizes = "", parameters = "", n, prices = ""] of rows) {
-      const model = catalogue.find(id.replaceAll("`", ""));
-      if (model === undefined) throw new Error(`no model ${id}`);
-      const rule = model.parameters.find(({ name }) => name === "size");
-      if (rule?.type === "size") expect(codesIn(sizes).filter((code) => /^\d/.test(code))).toEqual(rule.values);
-      if (rule?.type === "size_rule") {
-        for (const number of [rule.divisible_by, rule.min_side, rule.max_side]) expect(sizes).toContain(String(number));
+    // Dated ids are the same models again.
+    const wanted = catalogue.models.map(({ id }) => id).filter((id) => !/-\d{4}-\d{2}-\d{2}$/.test(id));
+    expect(rows.flatMap(([ids = ""]) => codesIn(ids)).sort()).toEqual(wanted);
+    for (const [ids = "", edits = "", previews = "", providers = "", prices = ""] of rows) {
+      expect(words).toContain(edits as "yes");
+      expect(words).toContain(previews as "yes");
+      const known = new Set<string>();
+      for (const id of codesIn(ids)) {
+        const model = catalogue.find(id);
+        if (model === undefined) throw new Error(`no model ${id}`);
+        const { operations, streams, routes, lifecycle } = model;
+        const able = { id, edits: edits === yes, previews: previews === has, providers: codesIn(providers) };
+        expect(able).toEqual({
+          id,
+          edits: operations.includes("edit"),
+          previews: streams,
+          providers: [...new Set(routes.map(({ provider }) => provider))],
+        });
+        expect({ id, dates: ids.match(/\d{4}-\d{2}-\d{2}/g) ?? [] }).toEqual({
+          id,
+          dates: lifecycle.endDate === null ? [] : [lifecycle.endDate],
+        });
+        for (const { pricing } of listEndpoints(model)) {
+          for (const [, usd = ""] of JSON.stringify(pricing).matchAll(/usd":"([\d.]+)"/g)) known.add(usd);
+        }
       }
-      const words = new Set([
-        ...model.supportedParameters,
-        ...model.parameters.flatMap((one) => ("values" in one ? one.values : [])),
-      ]);
-      expect(codesIn(parameters).filter((code) => !words.has(code))).toEqual([]);
-      expect(n).toBe(model.maxN === 1 ? "1" : `1–${model.maxN}`);
-      const documented = new Set([...prices.matchAll(/\$([\d.]+)/g)].map(([, usd]) => usd));
-      expect(documented).toEqual(new Set(model.routes[0].price.rows.map(({ unitNanos }) => formatUsd(unitNanos))));
+      const documented = [...prices.matchAll(/\$([\d.]+)/g)].map(([, usd = ""]) => usd);
+      expect(documented.length).toBeGreaterThanOrEqual(
+        codesIn(ids).length > 1 && /token/.test(prices) ? 1 : codesIn(ids).length,
+      );
+      expect(documented.filter((usd) => !known.has(usd))).toEqual([]);
+    }
+  });
+
+  test.each([
+    ["README.md", "Provider"],
+    ["README.zh-Hant.md", "供應商"],
+  ])("%s has every provider and the variables that configure it", (file, heading) => {
+    const rows = tableOf(file, heading);
+    const real = adapters.filter(({ settings }) => settings !== null);
+    expect(rows.flatMap(([, ids = ""]) => codesIn(ids))).toEqual(real.map(({ id }) => id));
+    for (const [, ids = "", variables = ""] of rows) {
+      for (const { settings } of real.filter(({ id }) => codesIn(ids).includes(id))) {
+        const needed = [
+          ...(settings?.keyIsOptional ? [] : [settings?.keyVariable]),
+          ...(settings?.defaultBaseUrl === null ? [settings.baseUrlVariable] : []),
+        ];
+        for (const variable of needed) expect(codesIn(variables)).toContain(variable ?? "");
+      }
     }
   });
 

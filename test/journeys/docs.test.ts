@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { loadCatalogue } from "../../src/catalogue/index.ts";
 import { startRouter, type TestRouter } from "../router.ts";
-import { type Block, blocksOf, documents, root } from "./documents.ts";
+import { type Block, blocksOf, documents, read, root } from "./documents.ts";
 
 /** As the documents have it. */
 const documentedOrigin = "http://127.0.0.1:8787";
@@ -160,6 +160,15 @@ test(
   timeoutMs,
 );
 
+test("the model files among the examples are the ones that the guides show", async () => {
+  const shown = documents
+    .flatMap((file) => blocksOf(file).filter(({ mark }) => mark === "model"))
+    .map(({ code }) => JSON.parse(code));
+  const files = (await readdir(join(root, "examples"))).filter((name) => name.endsWith(".json"));
+  expect(files.length).toBeGreaterThan(0);
+  for (const name of files) expect(shown).toContainEqual(JSON.parse(read(join("examples", name))));
+});
+
 describe("examples", async () => {
   const commands: Record<string, (path: string) => string[]> = {
     sh: (path) => ["bash", path],
@@ -167,7 +176,8 @@ describe("examples", async () => {
     py: (path) => (python === "with openai" ? ["python3", path] : ["python3", "-m", "py_compile", path]),
   };
   for (const name of (await readdir(join(root, "examples"))).sort()) {
-    if (name === "__pycache__") continue;
+    // Model files are loaded, and answer, where a guide shows them.
+    if (name === "__pycache__" || name.endsWith(".json")) continue;
     const command = commands[name.split(".").at(-1) ?? ""];
     test.skipIf(name.endsWith(".py") && python === "absent")(
       `${name} runs against a router`,
@@ -177,7 +187,7 @@ describe("examples", async () => {
         expect({ exitCode, errors: exitCode === 0 ? "" : errors }).toEqual({ exitCode: 0, errors: "" });
         if (name.endsWith(".py") && python !== "with openai") return;
         expect(output).toMatch(
-          /\/v1\/images\/files\/img-\w+\.png\?expires=\d+&signature=|^image\/webp, \d{4,} bytes\n/,
+          /\/v1\/images\/files\/img-\w+\.png\?expires=\d+&signature=|^image\/(?:png|webp), \d{4,} bytes\n/,
         );
       },
       timeoutMs,

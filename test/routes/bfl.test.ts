@@ -1,0 +1,4 @@
+/** Every built-in model that Black Forest Labs serves, with every parameter: upstream-apis.md §5. */
+import { testRoutes } from "./support.ts";
+
+testRoutes("bfl");
