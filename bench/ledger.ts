@@ -48,9 +48,9 @@ const look = () => {
 async function worker(count: { left: number }): Promise<void> {
   while (count.left > 0) {
     count.left -= 1;
-    const attribution = { requestId: "bench", referer: null, title: null };
+    const attribution = { requestId: "bench", referer: null, title: null, origin: null };
     const body = { model: "openai/dall-e-2", prompt: "a cup", size: "256x256" };
-    const { error } = await (await generate(parts, key, body, attribution)).finished;
+    const { error } = await (await generate(parts, key, { body }, attribution)).finished;
     if (error !== null) throw error;
   }
 }

@@ -14,7 +14,8 @@ const server = Bun.serve({
       headers: { "content-type": "application/json", authorization: "Bearer sk-bench" },
       body: request.body,
     });
-    return new Response(answer.body, { status: answer.status, headers: { "content-type": "application/json" } });
+    const contentType = answer.headers.get("content-type") ?? "application/json";
+    return new Response(answer.body, { status: answer.status, headers: { "content-type": contentType } });
   },
 });
 

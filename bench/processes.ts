@@ -92,8 +92,14 @@ export function cpuSecondsSince(pid: number, before: CpuTimes): number {
 }
 
 /** Largest resident memory since `forgetPeak`, in megabytes. */
-export function peakMegabytes(pid: number): number {
-  return Number(/VmHWM:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? 0) / 1000;
+export const peakMegabytes = (pid: number): number => megabytes(pid, "VmHWM");
+
+/** Resident memory now, in megabytes. */
+export const residentMegabytes = (pid: number): number => megabytes(pid, "VmRSS");
+
+function megabytes(pid: number, what: "VmHWM" | "VmRSS"): number {
+  const status = readFileSync(`/proc/${pid}/status`, "utf8");
+  return Number(new RegExp(`${what}:\\s+(\\d+) kB`).exec(status)?.[1] ?? 0) / 1000;
 }
 
 export function forgetPeak(pid: number): void {

@@ -10,6 +10,8 @@ const server = await serve(
     AROUTER_DATA: given("BENCH_FOLDER"),
     OPENAI_API_KEY: "sk-bench",
     OPENAI_BASE_URL: `${given("BENCH_UPSTREAM")}/v1`,
+    // The runtime has read it already; the product only needs to know.
+    BUN_CONFIG_MAX_HTTP_REQUESTS: process.env.BUN_CONFIG_MAX_HTTP_REQUESTS,
   }),
   { print: (text) => (printed += text) },
 );

@@ -146,6 +146,8 @@ ${line(titles)}
 ${line(titles.map((_, column) => (column === 0 || column === 2 ? "---" : "--:")))}
 ${own.map(line).join("\n")}
 
-The sandbox's pictures have a measurement of their own: \`bun bench/sandbox-picture.ts\`.
+Measurements of their own: the sandbox's pictures (\`bun bench/sandbox-picture.ts\`), admission and settlement
+(\`bun bench/ledger.ts\`), checking and routing (\`bun bench/routing.ts\`, RESULTS-routing.md) and event streams
+(\`bun bench/streams.ts\`, RESULTS-streams.md).
 `;
 }
