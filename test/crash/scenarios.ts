@@ -68,6 +68,22 @@ const streamed = { ...edit, stream: true, partial_images: 2 };
 const fluxEdit = { model: "black-forest-labs/flux-2-pro", provider: { only: ["bfl"] }, size: "1024x1024" };
 const four = picture({ width: 2_048, height: 2_048, type: "png", seed: 1 });
 
+const successors: Omit<Scenario, "at"> = {
+  body: dallE2,
+  env: { AROUTER_LEGACY: "successor" },
+  arrange: ({ openai }) => {
+    openai.models = liveModelsOn("2026-11-22");
+  },
+  delivered: {
+    pictures: 1,
+    nanos: (64 + 12) * 5_000 + 1_756 * 30_000,
+    model: "openai/gpt-image-2",
+    size: 256,
+  },
+  attempts: ["0 failed", "1 succeeded"],
+  created: { openai: 2 },
+};
+
 export const scenarios: Record<string, Scenario> = {
   "a first call that failed, before that is on record": {
     body: dallE2,
@@ -248,36 +264,6 @@ export const scenarios: Record<string, Scenario> = {
     attempts: ["0 succeeded"],
     created: { openai: 1 },
   },
-  "a successor's picture that is not scaled down yet": {
-    body: dallE2,
-    env: { AROUTER_LEGACY: "successor" },
-    arrange: ({ openai }) => {
-      openai.models = liveModelsOn("2026-11-22");
-    },
-    at: ["delivered", 2],
-    delivered: {
-      pictures: 1,
-      nanos: (64 + 12) * 5_000 + 1_756 * 30_000,
-      model: "openai/gpt-image-2",
-      size: 256,
-    },
-    attempts: ["0 failed", "1 succeeded"],
-    created: { openai: 2 },
-  },
-  "a successor's picture that is scaled down and not settled yet": {
-    body: dallE2,
-    env: { AROUTER_LEGACY: "successor" },
-    arrange: ({ openai }) => {
-      openai.models = liveModelsOn("2026-11-22");
-    },
-    at: ["settling", 1],
-    delivered: {
-      pictures: 1,
-      nanos: (64 + 12) * 5_000 + 1_756 * 30_000,
-      model: "openai/gpt-image-2",
-      size: 256,
-    },
-    attempts: ["0 failed", "1 succeeded"],
-    created: { openai: 2 },
-  },
+  "a successor's picture that is not scaled down yet": { ...successors, at: ["delivered", 2] },
+  "a successor's picture that is scaled down and not settled yet": { ...successors, at: ["settling", 1] },
 };
