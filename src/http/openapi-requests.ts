@@ -60,7 +60,7 @@ export function requestSchema(model: Model, operation: Operation = "generate"): 
     rules.push(...requirementsOf(parameter, known.all));
   }
   rules.push(...streamRules(properties));
-  if (properties.mask !== undefined && properties.markup !== undefined) rules.push(notBoth("mask", "markup"));
+  if (operation === "edit" && model.edit?.mask && model.edit.markup) rules.push(notBoth("mask", "markup"));
   return {
     title: model.id,
     description: `${model.description} ${priceInWords(model)}`,
@@ -92,12 +92,15 @@ function pictureProperties({ edit }: Model): Record<string, Schema> {
       maxItems: edit.maxImages,
       description: `The pictures: ${types}, at most ${edit.maxImages}.`,
     },
-    ...(edit.mask
-      ? { mask: overlay("A PNG of the first picture's size: where it is transparent, may be painted.") }
-      : {}),
-    ...(edit.markup ? { markup: overlay("A PNG of the first picture's size, drawn over it; not with `mask`.") } : {}),
+    mask: edit.mask
+      ? overlay("A PNG of the first picture's size: where it is transparent, may be painted.")
+      : noOverlay,
+    markup: edit.markup ? overlay("A PNG of the first picture's size, drawn over it; not with `mask`.") : noOverlay,
   };
 }
+
+/** Null is the same as leaving it out, also where it cannot be given. */
+const noOverlay: Schema = { type: "null", description: "This model takes none." };
 
 /** A picture of an edit in JSON. */
 export const pictureSchema: Schema = {
