@@ -95,7 +95,8 @@ function isRecord(body: unknown): body is Record<string, unknown> {
   return typeof body === "object" && body !== null && !Array.isArray(body);
 }
 
-const isGiven = (value: unknown): boolean => value !== undefined && value !== null;
+/** Null means omitted. */
+export const isGiven = (value: unknown): boolean => value !== undefined && value !== null;
 
 /** No previews asked for: every model can do that, so that one client's code serves them all (decision 0031). */
 const isNoPreview = (key: string, value: unknown): boolean =>

@@ -2,7 +2,7 @@
  * Which routes serve a checked request, in what order, with what parameters and at what price. Only routes that honour
  * the whole request are candidates; a route that is failing now is left out as long as it is.
  */
-import { checkModelAllowed, mayUseProvider } from "../accounts/allowed.ts";
+import { checkModelAllowed, mayUseModel, mayUseProvider } from "../accounts/allowed.ts";
 import type { Key } from "../accounts/keys.ts";
 import type { CheckedRequest } from "../catalogue/index.ts";
 import { invalidValue } from "../catalogue/wording.ts";
@@ -72,7 +72,7 @@ export function planGeneration(
   ports: PlanPorts,
 ): Plan {
   // Before the routes: how a model is served here is nobody's business who may not use it.
-  const allowed = models.filter(({ checked }) => mayUse(key, checked));
+  const allowed = models.filter(({ checked }) => mayUseModel(key, checked.model));
   if (allowed.length === 0) checkModelAllowed(key, models[0].checked.model);
   if (key.kind === "test") {
     const drawn = allowed.map(({ checked }) => sandboxCandidate(checked, ports.providers.sandbox));
@@ -106,15 +106,6 @@ function planOf(
     first.quote.totalNanos,
   );
   return { asked, candidates: tried, holdNanos, fallbackOnRefusal };
-}
-
-function mayUse(key: Key, { model }: CheckedRequest): boolean {
-  try {
-    checkModelAllowed(key, model);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 function whyOut(candidate: Candidate, key: Key, preferences: Preferences, ports: PlanPorts): Out | null {

@@ -2,6 +2,7 @@
  * Which models and routes a client accepts, and in what order (service-facts.md "Routing"): `models`, `route`, the
  * `provider` object, and the suffixes `:floor` and `:nitro`. Read apart from the model's own parameters.
  */
+import { isGiven } from "../catalogue/check.ts";
 import { emptyString, invalidType, invalidValue, notInList, shown, unknownParameter } from "../catalogue/wording.ts";
 import { type Nanos, parseUsd } from "../money.ts";
 
@@ -133,5 +134,3 @@ function texts(name: string, value: unknown): string[] {
     return item;
   });
 }
-
-const isGiven = (value: unknown): boolean => value !== undefined && value !== null;

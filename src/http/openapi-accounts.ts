@@ -1,7 +1,7 @@
 /** The Key API and the reports as OpenAPI operations. */
 import type { ErrorCode } from "../errors.ts";
 import type { OpenApiDocument, Parameter } from "./openapi.ts";
-import { answer, authentication, errors, headers, json } from "./openapi-answers.ts";
+import { answer, authentication, checks, errors, headers, json } from "./openapi-answers.ts";
 import { path, query } from "./openapi-parameters.ts";
 import { ref, type Schema } from "./openapi-schemas.ts";
 
@@ -9,19 +9,7 @@ const text: Schema = { type: "string" };
 const data = (schema: Schema): Schema => ({ type: "object", properties: { data: schema }, required: ["data"] });
 
 /** Of a key's body. */
-const bodyChecks: ErrorCode[] = [
-  "invalid_json",
-  "missing_required_parameter",
-  "unknown_parameter",
-  "invalid_type",
-  "invalid_value",
-  "integer_below_min_value",
-  "integer_above_max_value",
-  "empty_string",
-  "string_above_max_length",
-  "payload_too_large",
-  "unsupported_media_type",
-];
+const bodyChecks: ErrorCode[] = [...checks, "payload_too_large", "unsupported_media_type"];
 const managing: ErrorCode[] = [...authentication, "wrong_key_type"];
 const keyBody = (schema: string, value: unknown) => ({
   required: true,

@@ -18,6 +18,7 @@ import {
   storedFiles,
 } from "./harness.ts";
 import { expectCleanLedger } from "./ledger.ts";
+import { turns } from "./turns.ts";
 
 /** CONTRACT.md "Repeats"; a job that runs on upstream gets its remaining time on top. */
 const recoveryMs = 10_000;
@@ -75,19 +76,7 @@ type Point = (typeof points)[number];
 
 afterAll(killAll);
 
-const queue: (() => void)[] = [];
-let free = scenariosAtOnce;
-async function inTurn<T>(work: () => Promise<T>): Promise<T> {
-  if (free > 0) free -= 1;
-  else await new Promise<void>((resolve) => queue.push(resolve));
-  try {
-    return await work();
-  } finally {
-    const next = queue.shift();
-    if (next === undefined) free += 1;
-    else next();
-  }
-}
+const inTurn = turns(scenariosAtOnce);
 
 for (const [name, kind] of Object.entries(kinds)) {
   describe(name, () => {

@@ -19,6 +19,7 @@ import {
 } from "./harness.ts";
 import { expectCleanLedger } from "./ledger.ts";
 import { jobMs, type Scenario, scenarios, startDoubles } from "./scenarios.ts";
+import { turns } from "./turns.ts";
 
 setDefaultTimeout(360_000);
 afterAll(killAll);
@@ -28,19 +29,7 @@ const recoveryMs = 10_000;
 /** Most of a scenario is waiting for a lease to run out. */
 const scenariosAtOnce = 10;
 
-const queue: (() => void)[] = [];
-let free = scenariosAtOnce;
-async function inTurn<T>(work: () => Promise<T>): Promise<T> {
-  if (free > 0) free -= 1;
-  else await new Promise<void>((resolve) => queue.push(resolve));
-  try {
-    return await work();
-  } finally {
-    const next = queue.shift();
-    if (next === undefined) free += 1;
-    else next();
-  }
-}
+const inTurn = turns(scenariosAtOnce);
 
 for (const [name, scenario] of Object.entries(scenarios)) {
   // All begin at once and wait for their turn; the tests only collect.
